@@ -1,0 +1,111 @@
+"""The options that every task command shares, each written once.
+
+    @app.command()
+    def translate(
+        ctx: typer.Context,
+        model: ModelOption = None,
+        device: DeviceOption = "auto",
+        precision: PrecisionOption = "auto",
+        threads: ThreadsOption = None,
+        quiet: QuietOption = 0,
+        verbose: VerboseOption = 0,
+    ) -> None:
+        streams = streams_of(ctx, quiet, verbose)
+        options = RuntimeOptions(device, precision, threads)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genkit.streams import Streams
+
+__all__ = [
+    "DeviceOption",
+    "JsonOption",
+    "ModelOption",
+    "OutputOption",
+    "PrecisionOption",
+    "QuietOption",
+    "ThreadsOption",
+    "VerboseOption",
+    "streams_of",
+]
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|DIR",
+        envvar="GENKIT_MODEL",
+        help="A model's name, or the path of its folder.",
+        show_default="the task's default",
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda[:N]",
+        envvar="GENKIT_DEVICE",
+        help="Where to run. 'auto' takes a GPU if there is one; 'cuda' insists on it.",
+    ),
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="auto|fp32|fp16|bf16|int8",
+        envvar="GENKIT_PRECISION",
+        help="Which of the model's graphs to run. 'fp32' is the reference.",
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        metavar="N",
+        envvar="GENKIT_THREADS",
+        help="Threads on the CPU.",
+        show_default="all that the process may use",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|-",
+        allow_dash=True,
+        help="Write here instead of standard output. The file appears whole, at the end.",
+        show_default=False,
+    ),
+]
+QuietOption = Annotated[
+    int,
+    typer.Option("--quiet", "-q", count=True, help="Errors only.", show_default=False),
+]
+VerboseOption = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        help="Say what is done; twice: show where an error came from.",
+        show_default=False,
+    ),
+]
+
+
+def streams_of(ctx: typer.Context, quiet: int = 0, verbose: int = 0) -> Streams:
+    """The streams that the command was started with, set to say as much as was asked for."""
+    streams = ctx.find_object(Streams)
+    assert streams is not None, "genkit.cli.app.main() passes them"
+    streams.verbosity = verbose - quiet
+    return streams

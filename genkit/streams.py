@@ -1,0 +1,235 @@
+"""Standard input, output and error, files written whole, and progress.
+
+The only module that knows about terminals and file descriptors. stdout carries data and
+nothing else; everything said to a person goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+
+from genkit.errors import GenkitError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Streams", "atomic_file", "captured_output", "drop_stdout", "json_line"]
+
+PROGRAM = "genkit"
+
+
+@dataclass
+class Streams:
+    """The three streams of the process and how much to say on the third.
+
+    Tests pass their own streams, so that every mix of pipes and terminals can be had without
+    a terminal. ``verbosity`` is the number of ``-v`` less the number of ``-q``.
+    """
+
+    stdin: BinaryIO
+    stdout: BinaryIO
+    stderr: TextIO
+    verbosity: int = 0
+    _live: Console | None = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def of_process(cls) -> Streams:
+        """The streams of this process. One that was closed (``genkit <&-``) is empty."""
+        return cls(
+            stdin=_binary(sys.stdin, "rb"),
+            stdout=_binary(sys.stdout, "wb"),
+            stderr=sys.stderr if sys.stderr is not None else open(os.devnull, "w"),  # noqa: SIM115
+        )
+
+    # Data
+
+    def write(self, data: bytes | str) -> None:
+        """Write data to stdout; text is written as UTF-8."""
+        self.stdout.write(data.encode() if isinstance(data, str) else data)
+
+    def write_json(self, record: Mapping[str, Any]) -> None:
+        """Write one record as a line of JSON."""
+        self.stdout.write(json_line(record))
+
+    def flush(self) -> None:
+        """Hand over what was written to whoever reads it."""
+        self.stdout.flush()
+
+    @contextmanager
+    def output(self, path: Path | None) -> Iterator[BinaryIO]:
+        """Where ``-o`` says: a file written whole or not at all, or stdout for None and ``-``."""
+        if path is None or str(path) == "-":
+            yield self.stdout
+            self.stdout.flush()
+        else:
+            with atomic_file(path) as file:
+                yield file
+
+    # Words
+
+    def error(self, message: str, hint: str | None = None) -> None:
+        """Say what went wrong; -q does not hide it."""
+        self._say(message)
+        if hint:
+            self._say(hint, label="hint")
+
+    def report(self, error: GenkitError, source: str | None = None) -> None:
+        """Say an error of ours, after the name of the input that it is about."""
+        self.error(f"{source}: {error.message}" if source else error.message, error.hint)
+
+    def warn(self, message: str) -> None:
+        """Say something that the user should know, unless -q."""
+        if self.verbosity >= 0:
+            self._say(message, label=f"{PROGRAM}: warning")
+
+    def note(self, message: str) -> None:
+        """Say something that is of interest at -v."""
+        if self.verbosity >= 1:
+            self._say(message)
+
+    def _say(self, message: str, label: str = PROGRAM) -> None:
+        line = f"{label}: {message}"
+        if self._live is not None:
+            self._live.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            # A reader of stderr that went away is no reason to stop.
+            with suppress(BrokenPipeError):
+                print(line, file=self.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, what: str, total: float | None) -> Iterator[Callable[[float], None]]:
+        """A progress bar while the block runs; the block calls what it is given to advance.
+
+        Drawn on stderr, and only when that is a terminal and -q was not said.
+        """
+        if self.verbosity < 0 or not self.stderr.isatty() or os.environ.get("TERM") == "dumb":
+            yield lambda _: None
+            return
+        # 36 ms to import: more than a short command takes, so it waits for the terminal.
+        from rich.console import Console
+        from rich.progress import Progress
+
+        bar = Progress(console=Console(file=self.stderr), transient=True)
+        with bar:
+            task = bar.add_task(what, total=total)
+            self._live = bar.console
+            try:
+                yield lambda amount: bar.advance(task, amount)
+            finally:
+                self._live = None
+
+
+def json_line(record: Mapping[str, Any]) -> bytes:
+    """One record as a line of JSON in UTF-8.
+
+    A file name that is no UTF-8 has its stray bytes as lone surrogates; they are written as
+    JSON's own escapes (``\\udcff``), so the line stays valid and the name can be told again.
+    """
+    return (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears at ``path`` whole when the block ends, or not at all.
+
+    It is written beside its place and renamed. A link keeps pointing where it did, and the
+    permissions of a file that is replaced are kept. What is not a plain file (a pipe,
+    ``/dev/null``) is written directly. Raises UsageError if the place cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        mode = None
+    if mode is not None and stat.S_ISDIR(mode):
+        raise UsageError(f"{path} is a folder", hint="name a file, or - for standard output")
+    if mode is not None and not stat.S_ISREG(mode):
+        with target.open("wb") as file:
+            yield file
+        return
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        file = part.open("xb")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with file:
+            yield file
+        if mode is not None:
+            part.chmod(stat.S_IMODE(mode))
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def captured_output() -> Iterator[Callable[[], str]]:
+    """Catch whatever is written to file descriptors 1 and 2 while the block runs.
+
+    Libraries that print by themselves (ONNX Runtime's providers do, to both) must not reach
+    a pipe. The block is given a function that returns what was caught so far.
+    """
+    import tempfile
+
+    with tempfile.TemporaryFile() as sink:
+
+        def caught() -> str:
+            _flush_all()
+            sink.seek(0)
+            return sink.read().decode("utf-8", "replace")
+
+        _flush_all()
+        saved = {descriptor: os.dup(descriptor) for descriptor in (1, 2) if _is_open(descriptor)}
+        try:
+            for descriptor in saved:
+                os.dup2(sink.fileno(), descriptor)
+            yield caught
+        finally:
+            _flush_all()
+            for descriptor, copy in saved.items():
+                os.dup2(copy, descriptor)
+                os.close(copy)
+
+
+def drop_stdout() -> None:
+    """Send the rest of stdout nowhere, after its reader has gone away.
+
+    Without this Python complains on stderr when it flushes stdout at the end.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def _binary(stream: TextIO | None, mode: str) -> BinaryIO:
+    """The bytes under a text stream; nothing at all in place of a stream that was closed."""
+    return open(os.devnull, mode) if stream is None else stream.buffer  # type: ignore[return-value]
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _flush_all() -> None:
+    """Empty the buffers of Python and of the C library."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.flush()
+    if os.name == "posix":
+        import ctypes
+
+        ctypes.CDLL(None).fflush(None)
