@@ -90,6 +90,11 @@ class Streams:
         if self.verbosity >= 0:
             self._say(message, label=f"{PROGRAM}: warning")
 
+    def tell(self, message: str) -> None:
+        """Say something that was asked for or is waited for, unless -q."""
+        if self.verbosity >= 0:
+            self._say(message)
+
     def note(self, message: str) -> None:
         """Say something that is of interest at -v."""
         if self.verbosity >= 1:
