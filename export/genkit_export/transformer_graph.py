@@ -1,0 +1,237 @@
+"""A Transformer's encoder and one decoder step, as ONNX nodes.
+
+Written node by node instead of traced, because the choice of operators decides the speed of
+decoding (measured on a CPU, Transformers of 256 dimensions): queries, keys and values in one
+product; ONNX Attention with a key-value cache; the beams of a sentence as one query, so that the
+encoder's keys and values are never repeated; Add and LayerNormalization as two nodes, since the
+fused form is seven times slower.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+from torch import nn
+
+from .architectures.transformer import (
+    DecoderLayer,
+    EncoderLayer,
+    FeedForward,
+    MultiHeadAttention,
+    Residual,
+    Transformer,
+)
+from .onnx_builder import MICROSOFT, GraphBuilder, vector
+
+Array = NDArray[np.float32]
+
+BLOCK = 128
+"""The vocabulary is padded to a multiple of this, so that maxima are found block by block."""
+
+
+def array(parameter: nn.Parameter) -> Array:
+    values: Array = parameter.detach().float().numpy()
+    return values
+
+
+class Dense(Protocol):
+    """How x @ weight + bias is written: the one thing that differs between precisions.
+
+    `site` is the path of the (first) linear layer in the network, weight is (inputs,
+    outputs), bias (outputs,).
+    """
+
+    def __call__(self, g: GraphBuilder, x: str, weight: Array, bias: Array, site: str) -> str: ...
+
+
+def dense_float32(g: GraphBuilder, x: str, weight: Array, bias: Array, site: str) -> str:
+    """The full-precision product."""
+    return g("Add", g("MatMul", x, g.weight(weight)), g.weight(bias))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What decoding needs of a source: keys and values (rows, heads, source, head_dim) of every
+    decoder layer's cross-attention, and an int32 mask (rows, source), 1 where there is a token."""
+
+    keys_values: Sequence[str]
+    mask: str
+
+
+class TransformerGraph:
+    """Emits the parts of `model` into graph builders, with dense products written by `dense`."""
+
+    def __init__(self, g: GraphBuilder, model: Transformer, dense: Dense) -> None:
+        self.model, self.config, self.dense = model.eval(), model.config, dense
+        table = g.weight(array(model.embedding.weight))
+        scale = self.config.d_model**0.5 if self.config.scale_embedding else 1.0
+        self.table = g("Mul", table, np.float32(scale))
+        self.positions = g.constant(model.positions.numpy())
+        self.vocabulary = max(-(-self.config.vocab_size // BLOCK), 2) * BLOCK
+
+    # Building blocks, each taking and giving (rows, length, d_model)
+
+    def linear(self, g: GraphBuilder, x: str, layers: Sequence[nn.Linear], site: str) -> str:
+        """One product for several linear layers of the same input, outputs side by side."""
+        weight = np.concatenate([array(layer.weight).T for layer in layers], 1)
+        bias = np.concatenate([array(layer.bias) for layer in layers])
+        return self.dense(g, x, np.ascontiguousarray(weight), bias, site)
+
+    def norm(self, g: GraphBuilder, x: str, norm: nn.Module) -> str:
+        if isinstance(norm, nn.Identity):
+            return x
+        assert isinstance(norm, nn.LayerNorm)
+        weight, bias = g.weight(array(norm.weight)), g.weight(array(norm.bias))
+        return g("LayerNormalization", x, weight, bias, epsilon=norm.eps)
+
+    def residual(
+        self, g: GraphBuilder, x: str, residual: Residual, sublayer: Callable[[str], str]
+    ) -> str:
+        if residual.pre:
+            return g("Add", x, sublayer(self.norm(g, x, residual.norm)))
+        return self.norm(g, g("Add", x, sublayer(x)), residual.norm)
+
+    def feed_forward(self, g: GraphBuilder, x: str, layer: FeedForward, site: str) -> str:
+        hidden = self.linear(g, x, [layer.expand], f"{site}.expand")
+        match self.config.activation:
+            case "silu":
+                hidden = g("QuickGelu", hidden, domain=MICROSOFT, alpha=1.0)
+            case "gelu":
+                hidden = g("Gelu", hidden)
+            case "relu":
+                hidden = g("Relu", hidden)
+        return self.linear(g, hidden, [layer.contract], f"{site}.contract")
+
+    def attend(
+        self, g: GraphBuilder, q: str, k: str, v: str, mask: str, layer: MultiHeadAttention
+    ) -> str:
+        """Attention of q (rows, target, d_model) to k and v, hidden where the mask is 0."""
+        return g(
+            "MultiHeadAttention", q, k, v, None, mask,
+            domain=MICROSOFT, num_heads=layer.num_heads, mask_filter_value=-1e9,
+        )  # fmt: skip
+
+    # The two halves of the network
+
+    def encoder(self, g: GraphBuilder, ids: str) -> Memory:
+        """Source ids int64 (rows, source), padded with pad_id."""
+        mask = g("Cast", g("Not", g("Equal", ids, np.int64(self.config.pad_id))), to=TensorProto.INT32)
+        length = g("Shape", ids, start=1)
+        positions = g("Slice", self.positions, vector(0), length, vector(0))
+        x = g("Add", g("Gather", self.table, ids), positions)
+        for i, layer in enumerate(self.model.encoder):
+            assert isinstance(layer, EncoderLayer)
+            x = self._encoder_layer(g, x, mask, layer, f"encoder.{i}")
+        x = self.norm(g, x, self.model.encoder_norm)
+        return Memory(self._cross_keys_values(g, x), mask)
+
+    def _encoder_layer(
+        self, g: GraphBuilder, x: str, mask: str, layer: EncoderLayer, site: str
+    ) -> str:
+        def self_attention(y: str) -> str:
+            a = layer.self_attention
+            qkv = self.linear(g, y, [a.query, a.key, a.value], f"{site}.self_attention.query")
+            q, k, v = g.many("Split", qkv, outputs=3, axis=2, num_outputs=3)
+            heads = self.attend(g, q, k, v, mask, a)
+            return self.linear(g, heads, [a.output], f"{site}.self_attention.output")
+
+        x = self.residual(g, x, layer.self_residual, self_attention)
+        return self.residual(
+            g, x, layer.feed_residual,
+            lambda y: self.feed_forward(g, y, layer.feed_forward, f"{site}.feed_forward"),
+        )  # fmt: skip
+
+    def _cross_keys_values(self, g: GraphBuilder, memory: str) -> list[str]:
+        """All decoder layers' cross-attention keys and values in one product."""
+        attentions = [layer.cross_attention for layer in self.model.decoder]
+        layers = [linear for a in attentions for linear in (a.key, a.value)]
+        heads, size = self.config.num_heads, self.config.head_dim
+        joint = self.linear(g, memory, layers, "decoder.0.cross_attention.key")
+        joint = g("Reshape", joint, vector(0, 0, len(layers), heads, size))
+        joint = g("Transpose", joint, perm=[2, 0, 3, 1, 4])
+        parts = g.many("Split", joint, outputs=len(layers), axis=0, num_outputs=len(layers))
+        return [g("Squeeze", part, vector(0)) for part in parts]
+
+    def step(
+        self,
+        g: GraphBuilder,
+        tokens: str,
+        position: str,
+        memory: Memory,
+        past: Sequence[str],
+        beam_shape: str | None,
+    ) -> tuple[str, list[str]]:
+        """Decode one position of every row.
+
+        tokens int64 (rows, beams), the newest token; position int64 scalar; past: keys and values
+        (rows * beams, heads, position, head_dim) of every layer's self-attention; beam_shape: the
+        shape (rows, beams, d_model), or None when there is one beam a row.
+        Returns hidden states (rows, beams, d_model) and the grown cache.
+        """
+        embedded = g("Gather", self.table, tokens)
+        x = g("Add", embedded, g("Gather", self.positions, position))
+        present: list[str] = []
+        for i, layer in enumerate(self.model.decoder):
+            assert isinstance(layer, DecoderLayer)
+            x, keys, values = self._decoder_layer(
+                g, x, layer, f"decoder.{i}",
+                (past[2 * i], past[2 * i + 1]),
+                (memory.keys_values[2 * i], memory.keys_values[2 * i + 1], memory.mask),
+                beam_shape,
+            )  # fmt: skip
+            present += [keys, values]
+        return self.norm(g, x, self.model.decoder_norm), present
+
+    def _decoder_layer(
+        self,
+        g: GraphBuilder,
+        x: str,
+        layer: DecoderLayer,
+        site: str,
+        past: tuple[str, str],
+        memory: tuple[str, str, str],
+        beam_shape: str | None,
+    ) -> tuple[str, str, str]:
+        cache: list[str] = []
+
+        def self_attention(y: str) -> str:
+            a = layer.self_attention
+            qkv = self.linear(g, y, [a.query, a.key, a.value], f"{site}.self_attention.query")
+            if beam_shape:  # (rows, beams, 3 d_model) -> (rows * beams, 1, 3 d_model)
+                qkv = g("Reshape", qkv, vector(-1, 1, 3 * self.config.d_model))
+            q, k, v = g.many("Split", qkv, outputs=3, axis=2, num_outputs=3)
+            heads, keys, values = g.many(
+                "Attention", q, k, v, None, *past, outputs=3,
+                q_num_heads=a.num_heads, kv_num_heads=a.num_heads,
+            )  # fmt: skip
+            cache.extend((keys, values))
+            if beam_shape:
+                heads = g("Reshape", heads, beam_shape)
+            return self.linear(g, heads, [a.output], f"{site}.self_attention.output")
+
+        def cross_attention(y: str) -> str:
+            a = layer.cross_attention
+            q = self.linear(g, y, [a.query], f"{site}.cross_attention.query")
+            heads = self.attend(g, q, *memory, a)
+            return self.linear(g, heads, [a.output], f"{site}.cross_attention.output")
+
+        x = self.residual(g, x, layer.self_residual, self_attention)
+        x = self.residual(g, x, layer.cross_residual, cross_attention)
+        x = self.residual(
+            g, x, layer.feed_residual,
+            lambda y: self.feed_forward(g, y, layer.feed_forward, f"{site}.feed_forward"),
+        )  # fmt: skip
+        return x, cache[0], cache[1]
+
+    def logits(self, g: GraphBuilder, hidden: str, suppress: Sequence[int]) -> str:
+        """Hidden states -> logits over the padded vocabulary, -inf for suppressed tokens."""
+        extra = self.vocabulary - self.config.vocab_size
+        weight = np.pad(array(self.model.embedding.weight).T, ((0, 0), (0, extra)))
+        bias = np.full(self.vocabulary, -np.inf, np.float32)
+        own = self.model.output_bias
+        bias[: self.config.vocab_size] = array(own) if own is not None else 0.0
+        bias[list(suppress)] = -np.inf
+        return self.dense(g, hidden, np.ascontiguousarray(weight), bias, "embedding")

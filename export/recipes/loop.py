@@ -1,0 +1,155 @@
+"""The training loop that every recipe shares: schedule, averaged weights, checkpoints, log.
+
+A recipe supplies the modules, the optimizers and a function that takes one step; so one loop serves
+a classifier with one optimizer and a GAN with two.
+"""
+
+import json
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """When things happen, in steps unless said otherwise."""
+
+    steps: int
+    warmup: int = 0
+    decay: float = 0.3
+    """Share of the steps, at the end, in which the learning rate falls to zero. It is constant
+    before, so that a run can be prolonged."""
+    average: float = 0.999
+    """Decay of the exponential moving average of the weights."""
+    log_every: int = 50
+    validate_every: int = 500
+    save_minutes: float = 5.0
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step as a share of its peak: up, level, down."""
+        up = (step + 1) / max(self.warmup, 1)
+        down = (self.steps - step) / max(self.steps * self.decay, 1)
+        return max(min(up, 1.0, down), 0.0)
+
+
+class Loop:
+    """Trains `modules` with `optimizers`, keeping a moving average of `modules[averaged]`.
+
+    `out` receives `run.pt` (everything needed to resume), `log.jsonl`, and `best.pt`: the averaged
+    weights with the best validation figure so far.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        config: LoopConfig,
+        modules: Mapping[str, nn.Module],
+        optimizers: Mapping[str, Optimizer],
+        averaged: str,
+    ) -> None:
+        self.out, self.config, self.modules, self.optimizers = out, config, modules, optimizers
+        self.peak = {name: [g["lr"] for g in o.param_groups] for name, o in optimizers.items()}
+        self.source = modules[averaged]
+        self.average = deepcopy(self.source).eval().requires_grad_(False)
+        self.step = 0
+        self.best = -math.inf
+        self.seconds = 0.0
+        out.mkdir(parents=True, exist_ok=True)
+
+    def resume(self) -> None:
+        """Go on where `run.pt` in the output folder stopped; from the start if there is none."""
+        path = self.out / "run.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        for name, module in self.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.average.load_state_dict(state["average"])
+        self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
+        torch.set_rng_state(state["rng"])
+
+    def save(self) -> None:
+        self._write(
+            "run.pt",
+            {
+                "modules": {name: module.state_dict() for name, module in self.modules.items()},
+                "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+                "average": self.average.state_dict(),
+                "step": self.step,
+                "best": self.best,
+                "seconds": self.seconds,
+                "rng": torch.get_rng_state(),
+            },
+        )
+
+    def run(
+        self,
+        take_step: Callable[[int], Mapping[str, float | Tensor]],
+        validate: Callable[[nn.Module], tuple[float, Mapping[str, float]]],
+    ) -> None:
+        """Train until `config.steps`.
+
+        `take_step(step)` trains once and returns figures to log. `validate(average)` judges the
+        averaged network: one number, the higher the better, and figures to log.
+        """
+        sums: defaultdict[str, float] = defaultdict(float)
+        began = saved = time.monotonic()
+        while self.step < self.config.steps:
+            self._set_rates()
+            for name, value in take_step(self.step).items():
+                sums[name] += float(value)
+            self.step += 1
+            self._update_average()
+            now = time.monotonic()
+            self.seconds, began = self.seconds + now - began, now
+            if self.step % self.config.log_every == 0:
+                self._log({name: total / self.config.log_every for name, total in sums.items()})
+                sums.clear()
+            if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+                figure, figures = validate(self.average)
+                self._log(figures)
+                if figure >= self.best:
+                    self.best = figure
+                    self._write("best.pt", self.average.state_dict())
+            if now - saved > 60 * self.config.save_minutes or self.step == self.config.steps:
+                self.save()
+                saved = now
+
+    def _set_rates(self) -> None:
+        rate = self.config.rate(self.step)
+        for name, optimizer in self.optimizers.items():
+            for group, peak in zip(optimizer.param_groups, self.peak[name], strict=True):
+                group["lr"] = peak * rate
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # Early on the average follows closely, or it would remember the random start.
+        decay = min(self.config.average, (1 + self.step) / (10 + self.step))
+        mine = list(self.average.parameters())
+        torch._foreach_lerp_(mine, list(self.source.parameters()), 1 - decay)
+        for own, other in zip(self.average.buffers(), self.source.buffers(), strict=True):
+            own.copy_(other)
+
+    def _log(self, figures: Mapping[str, float]) -> None:
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 1)}
+        line |= {name: round(value, 4) for name, value in figures.items()}
+        text = json.dumps(line)
+        print(text, flush=True)
+        with open(self.out / "log.jsonl", "a", encoding="utf-8") as log:
+            log.write(text + "\n")
+
+    def _write(self, name: str, state: Mapping[str, Any]) -> None:
+        torch.save(state, self.out / f"{name}.partial")
+        os.replace(self.out / f"{name}.partial", self.out / name)
