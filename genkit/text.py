@@ -188,8 +188,8 @@ def split_sentences(text: str, language: str) -> list[str]:
 
 
 def _segment(text: str, language: str) -> list[str]:
-    # Imported here: most one-line uses never come this far.
-    import sentencex
+    # Not at the top: most short inputs never come here.
+    import sentencex  # type: ignore[import-untyped]
 
     # Other white space than the plain space makes the library cut inside a character, and
     # panic; the lengths it finds are those of the original, so that is what is cut.
@@ -210,7 +210,7 @@ def _segment(text: str, language: str) -> list[str]:
 _CLAUSE = re.compile(r"[,;:)\]}”»–—-]\s+|[、，；：]")  # noqa: RUF001 (as above)
 _SPACE = re.compile(r"\s+")
 # What would break "a line in, a line out", were a model to write it.
-_CONTROLS = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " ")
 BLOCK = 1 << 16
 """Characters of a long text that are tokenised at a time."""
 

@@ -116,13 +116,14 @@ class TestLineReader:
 
     def test_a_line_is_there_as_soon_as_it_was_written(self) -> None:
         end, other = os.pipe()
-        reader = LineReader(open(end, "rb"))  # noqa: SIM115 (read by a thread that stays)
-        os.write(other, b"first\nhalf")
-        assert [line.text for line in reader.take(1000)] == ["first"]
-        os.write(other, b" second\n")
-        assert [line.text for line in reader.take(1000)] == ["half second"]
-        os.close(other)
-        assert reader.take(1000) == []
+        with open(end, "rb") as stream:
+            reader = LineReader(stream)
+            os.write(other, b"first\nhalf")
+            assert [line.text for line in reader.take(1000)] == ["first"]
+            os.write(other, b" second\n")
+            assert [line.text for line in reader.take(1000)] == ["half second"]
+            os.close(other)
+            assert reader.take(1000) == []
 
     @pytest.mark.parametrize("line", ["", "line", "x" * 1000])
     def test_an_endless_stream_fills_no_more_than_the_room(self, line: str) -> None:
@@ -144,15 +145,13 @@ class TestLineReader:
             assert waiting <= room / Line(1, line, "\n").weight + 20
 
     def test_an_error_comes_after_the_lines_before_it(self) -> None:
-        class Breaks(io.RawIOBase):
-            chunks = [b"one\ntwo\nthr"]
+        class Breaks(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                if data := super().read(size):
+                    return data
+                raise OSError(5, "Input/output error")
 
-            def read(self, size: int = -1) -> bytes:
-                if not self.chunks:
-                    raise OSError(5, "Input/output error")
-                return self.chunks.pop()
-
-        reader = LineReader(Breaks())  # type: ignore[arg-type]
+        reader = LineReader(Breaks(b"one\ntwo\nthr"))
         assert [line.text for line in reader.take(10) + reader.take(10)] == ["one", "two"]
         with pytest.raises(InputError):
             reader.take(10)

@@ -1,0 +1,353 @@
+"""``genkit translate``: a filter, one line in and one line out."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from genkit.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    OutputOption,
+    PrecisionOption,
+    QuietOption,
+    ThreadsOption,
+    VerboseOption,
+    streams_of,
+)
+from genkit.errors import ExitCode, InputError, ModelNotFoundError, UsageError
+from genkit.streams import Streams, json_line
+from genkit.text import Line, LineReader
+
+if TYPE_CHECKING:
+    from genkit.model import Card, Model
+    from genkit.tasks.translate import Hypothesis, Translation
+
+__all__ = ["app"]
+
+TASK = "translate"
+SMALLEST_WINDOW, LARGEST_WINDOW = 1 << 12, 1 << 20
+"""Bytes of lines that are translated at a time."""
+WINDOW_SECONDS = 1.0
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def translate(
+    ctx: typer.Context,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]...",
+            help="Text to translate. Without it, or for -, lines are read from standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE|-",
+            allow_dash=True,
+            help="Read lines from here instead of standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    output: OutputOption = None,
+    model: ModelOption = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="LANG",
+            help="Take a model that translates from this language.",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="LANG",
+            help="Take a model that translates to this language.",
+            show_default=False,
+        ),
+    ] = None,
+    beam_size: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Hypotheses to follow at a time; 1 is quickest (greedy search)."
+        ),
+    ] = 4,
+    length_penalty: Annotated[
+        float,
+        typer.Option(
+            metavar="P",
+            help="Rank by log probability / length ** P: above 1 favours longer translations.",
+        ),
+    ] = 1.0,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Most tokens of a sentence's translation.",
+            show_default="3 x source + 20",
+        ),
+    ] = None,
+    no_repeat_ngram_size: Annotated[
+        int,
+        typer.Option(metavar="N", help="Never repeat N tokens in a sentence; 0 is off."),
+    ] = 0,
+    repetition_penalty: Annotated[
+        float,
+        typer.Option(metavar="P", help="Above 1, make tokens less probable that were used."),
+    ] = 1.0,
+    prefix: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", help="What each line's translation starts with.", show_default=False
+        ),
+    ] = "",
+    n_best: Annotated[
+        int,
+        typer.Option(metavar="N", help="Write the N best: line number, score and text, by tabs."),
+    ] = 1,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Write the score and a tab before each translation.")
+    ] = False,
+    json: JsonOption = False,
+    batch_tokens: Annotated[
+        int, typer.Option(metavar="N", help="Most source tokens of a batch, padding counted.")
+    ] = 2048,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Say at the end how much was done, and how fast.")
+    ] = False,
+    quiet: QuietOption = 0,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Translate text: one line in, one line out.
+
+    \b
+    genkit translate "Good morning."
+    genkit translate < book.txt > book.de.txt
+    tail -f log | genkit translate --scores
+
+    Blank lines, line ends, and the white space between sentences are kept, and so is what
+    holds no letter. Lines are written as soon as they are done. A line that cannot be read
+    (it is not UTF-8, or has a NUL byte) comes out empty, with a message on standard error,
+    and the exit code is 1 at the end.
+
+    A score is the sum over a line's sentences of log probability / length ** P: 0 is certain.
+    With --n-best, a line of several sentences has the best combinations of theirs.
+
+    --json writes one object a line: line (its number), source, translation, score,
+    alternatives (the rest of --n-best: translation and score of each), truncated (--max-length
+    was reached) and error. Whatever does not apply is null.
+    """
+    streams = streams_of(ctx, quiet, verbose)
+    if texts == ["-"]:
+        texts = None
+    if texts and input_file is not None:
+        raise UsageError("both TEXT and --input are given", hint="leave one of them out")
+    from genkit.decoding import Decoding
+    from genkit.runtime import RuntimeOptions
+    from genkit.tasks.translate import Translator
+
+    decoding = Decoding(
+        beam_size=beam_size,
+        length_penalty=length_penalty,
+        max_length=max_length,
+        no_repeat_ngram_size=no_repeat_ngram_size,
+        repetition_penalty=repetition_penalty,
+        n_best=n_best,
+    )
+    found = _find(model, source, target)
+    write = _as_json if json else _as_rows if n_best > 1 else _as_scored if scores else _as_text
+    with _input(texts, input_file, streams) as (name, stream), streams.output(output) as out:
+        reader = LineReader(stream)  # reads while the model is loaded
+        translator = Translator(found, RuntimeOptions(device, precision, threads))
+        session = translator.session
+        streams.note(
+            f"{found.card.name} on {session.device} ({session.reason}), {session.precision}, "
+            f"{session.threads} thread(s)"
+        )
+        if stream.isatty():
+            streams.tell("type a line and Enter; Ctrl-D ends")
+        totals = _Totals()
+        for lines in _windows(reader):
+            results = iter(
+                translator.translate(
+                    [line.text for line in lines if line.error is None],
+                    decoding,
+                    prefix=prefix,
+                    to=target,
+                    scores=scores or json,
+                    batch_tokens=batch_tokens,
+                )
+            )
+            for line in lines:
+                where = f"{name}line {line.number}"
+                result = next(results) if line.error is None else None
+                if result is None:
+                    streams.error(f"{where}: {line.error}")
+                elif result.truncated:
+                    streams.warn(f"{where}: cut at the maximum length of a translation")
+                totals.add(result)
+                out.write(write(line, result))
+            out.flush()
+    if stats:
+        streams.tell(str(totals))
+    if totals.failed:
+        raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _find(name: str | None, source: str | None, target: str | None) -> Model:
+    """The model of that name, or the one that translates between these languages."""
+    from genkit.model import find, list_models
+
+    def fits(card: Card) -> bool:
+        assert card.text is not None and card.text.languages is not None
+        languages = card.text.languages
+        return (source is None or source in languages.source) and (
+            target is None or target in languages.target
+        )
+
+    pair = f"{source or 'any language'} to {target or 'any language'}"
+    if name is not None or (source is None and target is None):
+        found = find(TASK, name)
+        if not fits(found.card):
+            raise UsageError(f"{found.card.name} does not translate from {pair}")
+        return found
+    models = list_models(TASK)
+    fitting = [model for model in models if fits(model.card)]
+    if not fitting:
+        names = ", ".join(model.card.name for model in models) or "none"
+        raise ModelNotFoundError(
+            f"no model translates from {pair}", hint=f"translation models here: {names}"
+        )
+    if len(fitting) > 1:
+        fitting = [m for m in fitting if "default" in m.card.tags] or fitting
+    if len(fitting) > 1:
+        names = ", ".join(model.card.name for model in fitting)
+        raise UsageError(
+            f"several models translate from {pair}", hint=f"choose one with --model: {names}"
+        )
+    return fitting[0]
+
+
+@contextmanager
+def _input(
+    texts: Sequence[str] | None, path: Path | None, streams: Streams
+) -> Iterator[tuple[str, BinaryIO]]:
+    """How messages begin that are about the input, and what to read."""
+    if texts:  # arguments are bytes to the system, and need not be UTF-8 either
+        yield "", io.BytesIO(b"".join(os.fsencode(text) + b"\n" for text in texts))
+    elif path is None or str(path) == "-":
+        yield "", streams.stdin
+    else:
+        try:
+            file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from error
+        with file:
+            yield f"{path}: ", file
+
+
+def _windows(reader: LineReader) -> Iterator[list[Line]]:
+    """All that waits, again and again, but no more than is done in about a second.
+
+    So the first lines of a long stream come at once, and no more than a second of work is lost
+    when it ends early; the more lines at a time, the better they can be batched.
+    """
+    size = SMALLEST_WINDOW
+    while lines := reader.take(size):
+        begun = time.perf_counter()
+        yield lines
+        took = time.perf_counter() - begun
+        done = sum(line.weight for line in lines)
+        size = int(min(2 * size, WINDOW_SECONDS * done / took, LARGEST_WINDOW))
+        size = max(size, SMALLEST_WINDOW)
+
+
+# How a line is written; the result of a line that cannot be used is None.
+
+
+def _as_text(line: Line, result: Translation | None) -> bytes:
+    return ((result.text if result else "") + line.end).encode()
+
+
+def _as_scored(line: Line, result: Translation | None) -> bytes:
+    return f"{_score(result)}\t".encode() + _as_text(line, result)
+
+
+def _as_rows(line: Line, result: Translation | None) -> bytes:
+    best = [(_score(result, h), h.text) for h in result.hypotheses] if result else [("", "")]
+    rows = [f"{line.number}\t{score}\t{text}" for score, text in best]
+    return ((line.end or "\n").join(rows) + line.end).encode()
+
+
+def _as_json(line: Line, result: Translation | None) -> bytes:
+    scored = bool(result and result.sentences)
+    others = result.hypotheses[1:] if result else ()
+    return json_line(
+        {
+            "line": line.number,
+            "source": line.text,
+            "translation": result.text if result else None,
+            "score": result.score if result and scored else None,
+            "alternatives": [{"translation": h.text, "score": h.score} for h in others],
+            "truncated": result.truncated if result else None,
+            "error": line.error,
+        }
+    )
+
+
+def _score(result: Translation | None, hypothesis: Hypothesis | None = None) -> str:
+    """Empty where there was nothing to translate."""
+    if result is None or not result.sentences:
+        return ""
+    return f"{(hypothesis or result).score:.4f}"
+
+
+@dataclass
+class _Totals:
+    """What --stats says, and whether a line failed."""
+
+    begun: float = field(default_factory=time.perf_counter)
+    lines: int = 0
+    failed: int = 0
+    sentences: int = 0
+    source_tokens: int = 0
+    target_tokens: int = 0
+
+    def add(self, result: Translation | None) -> None:
+        self.lines += 1
+        if result is None:
+            self.failed += 1
+        else:
+            self.sentences += result.sentences
+            self.source_tokens += result.source_tokens
+            self.target_tokens += result.target_tokens
+
+    def __str__(self) -> str:
+        took = time.perf_counter() - self.begun
+        return (
+            f"lines {self.lines}, failed {self.failed}, sentences {self.sentences}, "
+            f"source tokens {self.source_tokens}, target tokens {self.target_tokens}, "
+            f"seconds {took:.2f}, sentences/s {self.sentences / took:.1f}, "
+            f"target tokens/s {self.target_tokens / took:.1f}"
+        )

@@ -1,0 +1,233 @@
+"""Token ids in, token ids out: sentences batched, and searched for by a graph.
+
+The graph holds the whole search (see the card of a translation model for its inputs); what is
+left is to fill batches well and to keep all threads at work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from genkit.errors import UsageError
+from genkit.model import Model
+from genkit.runtime import RuntimeOptions, Session, open_session
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["BATCH_TOKENS", "Decoder", "Decoding", "Found", "Sentence"]
+
+BATCH_TOKENS = 2048
+# Setting -> the least that it can be.
+LEAST = {
+    "beam_size": 1,
+    "min_length": 0,
+    "max_length": 1,
+    "no_repeat_ngram_size": 0,
+    "n_best": 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How an output is searched for. Raises UsageError for values that make no sense.
+
+    Lengths are those of a sentence, in output tokens with the end token and the prefix.
+    """
+
+    beam_size: int = 4
+    """Hypotheses that are followed at a time; 1 is greedy search."""
+    length_penalty: float = 1.0
+    """A hypothesis scores its log probability / length ** length_penalty."""
+    min_length: int = 0
+    max_length: int | None = None
+    """None: three times the source and twenty more, after the prefix."""
+    no_repeat_ngram_size: int = 0
+    """No sequence of so many tokens comes twice in a sentence; 0 is off."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens that were used before become less probable."""
+    n_best: int = 1
+    """How many hypotheses are returned."""
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name.replace('_', ' ')} must be at least {least}, is {value}")
+        if not self.repetition_penalty > 0:
+            raise UsageError(f"repetition penalty must be above 0, is {self.repetition_penalty}")
+        if not math.isfinite(self.length_penalty):
+            raise UsageError(f"length penalty must be a number, is {self.length_penalty}")
+        if self.n_best > self.beam_size:
+            raise UsageError(
+                f"{self.n_best} best of a beam of {self.beam_size} cannot be had",
+                hint=f"raise the beam size to {self.n_best} or more",
+            )
+        if self.max_length is not None and self.min_length > self.max_length:
+            raise UsageError(f"min length {self.min_length} is above max length {self.max_length}")
+
+
+class Sentence(NamedTuple):
+    """What goes in: the source's tokens with its end, and tokens that the output starts with."""
+
+    source: tuple[int, ...]
+    prefix: tuple[int, ...] = ()
+
+
+class Found(NamedTuple):
+    """What comes out: the best hypotheses, the best one first, each with its score.
+
+    The tokens include the prefix and, unless the longest length came first, the end token.
+    """
+
+    hypotheses: tuple[tuple[int, ...], ...]
+    scores: tuple[float, ...]
+    ended: bool
+    """Whether the best hypothesis has its end."""
+
+
+class Decoder:
+    """A sequence-to-sequence graph, ready to run. Raises what ``open_session`` raises."""
+
+    def __init__(self, model: Model, role: str, options: RuntimeOptions) -> None:
+        text = model.card.text
+        if text is None or text.eos_id is None:
+            raise TypeError(f"{model.card.name} is no model for sequences of tokens")
+        self._model, self._role, self._options = model, role, options
+        self._pad_id, self._eos_id = text.pad_id, text.eos_id
+        self._positions = text.max_positions
+        self.session = open_session(model, role, options)
+        # Batches side by side on a thread each are quicker than one after the other on all.
+        self._workers = self.session.threads if self.session.device == "cpu" else 1
+
+    def run(
+        self,
+        sentences: Iterable[Sentence],
+        decoding: Decoding,
+        *,
+        scores: bool = True,
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> dict[Sentence, Found]:
+        """Search for the output of each sentence; one that comes twice is done once.
+
+        A batch has at most ``batch_tokens`` source tokens, padding counted, or one sentence.
+        Scores are 0 where neither the search nor the caller needs them. Raises UsageError for
+        settings that the model cannot follow.
+        """
+        unique = list(dict.fromkeys(sentences))
+        self._check(unique, decoding, batch_tokens)
+        batches = make_batches(unique, batch_tokens, self._workers)
+        if self._workers == 1 or len(batches) == 1:
+            results = [self._search(self.session, batch, decoding, scores) for batch in batches]
+        else:
+            results = self._side_by_side(batches, decoding, scores)
+        return {
+            sentence: found
+            for batch, result in zip(batches, results, strict=True)
+            for sentence, found in zip(batch, result, strict=True)
+        }
+
+    def _check(self, sentences: Iterable[Sentence], decoding: Decoding, batch_tokens: int) -> None:
+        limit = decoding.max_length or self._positions
+        if limit > self._positions:
+            raise UsageError(
+                f"max length {limit} is more than the {self._positions} positions of the model"
+            )
+        longest = max((len(sentence.prefix) for sentence in sentences), default=0)
+        if longest >= limit:
+            raise UsageError(f"the prefix has {longest} tokens, the max length is {limit}")
+        if batch_tokens < 1:
+            raise UsageError(f"batch tokens must be at least 1, is {batch_tokens}")
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._workers, thread_name_prefix="genkit")
+
+    @cached_property
+    def _single(self) -> Session:
+        """The session that all workers share: it runs on the thread that calls it."""
+        return open_session(self._model, self._role, self._options, threads=1)
+
+    def _side_by_side(
+        self, batches: Sequence[Sequence[Sentence]], decoding: Decoding, scores: bool
+    ) -> list[list[Found]]:
+        session = self._single
+        futures = [
+            self._pool.submit(self._search, session, batch, decoding, scores) for batch in batches
+        ]
+        try:
+            return [future.result() for future in futures]
+        finally:  # after Ctrl-C or an error, nothing that has not begun is begun
+            for future in futures:
+                future.cancel()
+
+    def _search(
+        self, session: Session, batch: Sequence[Sentence], decoding: Decoding, scores: bool
+    ) -> list[Found]:
+        feeds: dict[str, NDArray[Any]] = {
+            "input_ids": self._pad([sentence.source for sentence in batch]),  # (batch, source)
+            "prefix_ids": self._pad([sentence.prefix for sentence in batch]),  # (batch, prefix)
+            "beam_size": np.array(decoding.beam_size, np.int64),
+            "length_penalty": np.array(decoding.length_penalty, np.float32),
+            "min_length": np.array(decoding.min_length, np.int64),
+            "max_length": np.array([self._max_length(s, decoding) for s in batch], np.int64),
+            "repetition_penalty": np.array(decoding.repetition_penalty, np.float32),
+            "no_repeat_ngram_size": np.array(decoding.no_repeat_ngram_size, np.int64),
+            "return_scores": np.array(scores or decoding.n_best > 1, np.bool_),
+        }
+        tokens, totals = session.run(feeds, ["tokens", "scores"])
+        best = slice(decoding.n_best)
+        return [
+            self._found(rows, row_scores)
+            for rows, row_scores in zip(
+                tokens[:, best].tolist(),  # (batch, n_best, target)
+                totals[:, best].tolist(),  # (batch, n_best)
+                strict=True,
+            )
+        ]
+
+    def _found(self, rows: Sequence[list[int]], scores: Sequence[float]) -> Found:
+        """Take the padding off the hypotheses of a sentence."""
+        hypotheses = []
+        for row in rows:
+            length = row.index(self._eos_id) + 1 if self._eos_id in row else len(row)
+            hypotheses.append(tuple(row[:length]))
+        return Found(tuple(hypotheses), tuple(scores), ended=self._eos_id in rows[0])
+
+    def _pad(self, rows: Sequence[tuple[int, ...]]) -> NDArray[np.int64]:
+        padded = np.full((len(rows), max(map(len, rows))), self._pad_id, np.int64)
+        for i, row in enumerate(rows):
+            padded[i, : len(row)] = row
+        return padded
+
+    def _max_length(self, sentence: Sentence, decoding: Decoding) -> int:
+        """From the sentence alone, so that nothing depends on the rest of the batch."""
+        if decoding.max_length is not None:
+            return decoding.max_length
+        length = max(3 * len(sentence.source) + 20, decoding.min_length) + len(sentence.prefix)
+        return min(length, self._positions)
+
+
+def make_batches(sentences: Iterable[Sentence], tokens: int, workers: int) -> list[list[Sentence]]:
+    """Batches of like length, longest first, with at most ``tokens`` source tokens each.
+
+    Padding counts. A few sentences are shared out among the workers.
+    """
+    queue = sorted(sentences, key=lambda sentence: len(sentence.source), reverse=True)
+    if queue and workers > 1:
+        share = math.ceil(sum(len(sentence.source) for sentence in queue) / workers)
+        tokens = min(tokens, share + len(queue[0].source) - 1)
+    batches: list[list[Sentence]] = []
+    for sentence in queue:
+        if batches and len(batches[-1][0].source) * (len(batches[-1]) + 1) <= tokens:
+            batches[-1].append(sentence)
+        else:
+            batches.append([sentence])
+    return batches
