@@ -1,17 +1,17 @@
 """The options that every task command shares, each written once.
 
-    @app.command()
-    def translate(
-        ctx: typer.Context,
-        model: ModelOption = None,
-        device: DeviceOption = "auto",
-        precision: PrecisionOption = "auto",
-        threads: ThreadsOption = None,
-        quiet: QuietOption = 0,
-        verbose: VerboseOption = 0,
-    ) -> None:
-        streams = streams_of(ctx, quiet, verbose)
-        options = RuntimeOptions(device, precision, threads)
+@app.command()
+def translate(
+    ctx: typer.Context,
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    quiet: QuietOption = 0,
+    verbose: VerboseOption = 0,
+) -> None:
+    streams = streams_of(ctx, quiet, verbose)
+    options = RuntimeOptions(device, precision, threads)
 """
 
 from __future__ import annotations
@@ -39,9 +39,7 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
-        "-m",
         metavar="NAME|DIR",
-        envvar="GENKIT_MODEL",
         help="A model's name, or the path of its folder.",
         show_default="the task's default",
     ),

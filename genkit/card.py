@@ -1,0 +1,180 @@
+"""What the card of a model (model.json) holds, for every task.
+
+A card says what a program needs to know to run the graphs: which files there are, what goes
+in and comes out, and what happens outside the graph (tokeniser, resizing, noise). These are
+the facts; genkit.card_json reads and checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genkit.errors import ModelError
+
+__all__ = [
+    "CARD",
+    "FORMAT",
+    "PRECISIONS",
+    "Card",
+    "GraphFile",
+    "ImageSpec",
+    "Interface",
+    "Languages",
+    "LatentSpec",
+    "Pad",
+    "Resize",
+    "TensorSpec",
+    "TextSpec",
+    "TokenizerFiles",
+]
+
+CARD = "model.json"
+FORMAT = 1
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """An ONNX file of the folder."""
+
+    file: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a graph; a dimension is a number, or a name if it is free."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    description: str
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What goes into a graph and what comes out."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """File names of the tokenisers (tokenizer.json); one that serves both ends stands twice."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Languages:
+    """What a model translates from and to, as language codes."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """How text becomes the ids that a graph takes, and back."""
+
+    tokenizer: TokenizerFiles
+    pad_id: int
+    max_positions: int
+    """The most tokens of a sequence, special ones included."""
+    languages: Languages | None
+    decoder_start_id: int | None
+    eos_id: int | None
+    mask_id: int | None
+    suppress_ids: tuple[int, ...]
+    """Ids that are never generated."""
+    language_tokens: Mapping[str, int]
+    """Target language -> the id that stands first in the source."""
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How a picture is brought to the size that a graph takes.
+
+    ``stretch`` to the size; ``shortest_edge`` to size / crop_pct and then cut from the
+    middle; ``none`` leaves it as it is.
+    """
+
+    mode: str
+    size: tuple[int, int] | None
+    """Height and width."""
+    interpolation: str
+    antialias: bool
+    crop_pct: float
+
+
+@dataclass(frozen=True)
+class Pad:
+    """How a picture is filled up to a multiple of some pixels."""
+
+    multiple: int
+    mode: str
+    side: str
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What happens to a picture before it goes into a graph."""
+
+    resize: Resize
+    pad: Pad | None
+    labels: tuple[str, ...]
+    """The classes that a classifier tells apart, in its order."""
+
+
+@dataclass(frozen=True)
+class LatentSpec:
+    """The noise that a generator takes."""
+
+    shape: tuple[int, ...]
+    distribution: str
+    truncation: str
+    """Where truncation acts: on the noise, inside the graph, both, or nowhere."""
+    classes: tuple[str, ...]
+    """The classes of a conditional generator, in its order."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model.json that has been checked."""
+
+    format: int
+    task: str
+    name: str
+    architecture: str
+    description: str
+    license: str
+    tags: tuple[str, ...]
+    graphs: Mapping[str, Mapping[str, GraphFile]]
+    """Role -> precision -> file."""
+    interface: Mapping[str, Interface]
+    """Role -> inputs and outputs."""
+    default_precision: Mapping[str, str]
+    """Kind of device -> what ``--precision auto`` takes there, as measured at export."""
+    text: TextSpec | None
+    image: ImageSpec | None
+    latent: LatentSpec | None
+    origin: Mapping[str, Any]
+    export: Mapping[str, Any]
+
+    def graph_files(self, role: str) -> Mapping[str, GraphFile]:
+        """The files of a role by precision. Raises ModelError if the model has no such role."""
+        if role not in self.graphs:
+            raise ModelError(f"{self.name} has no graph for {role!r}")
+        return self.graphs[role]
+
+    def files(self) -> tuple[str, ...]:
+        """The names of all files that the card speaks of."""
+        names = [graph.file for role in self.graphs.values() for graph in role.values()]
+        if self.text is not None:
+            names += [self.text.tokenizer.source, self.text.tokenizer.target]
+        return tuple(dict.fromkeys(names))

@@ -1,0 +1,286 @@
+"""Reading and checking a model.json.
+
+Whatever does not fit raises CardError with the path of the field
+(``graphs.translate.int8.size``). Unknown fields are refused, for a misspelt one would be
+ignored in silence; only ``origin`` and ``export`` may hold more than is asked of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genkit.card import (
+    FORMAT,
+    PRECISIONS,
+    Card,
+    GraphFile,
+    ImageSpec,
+    Interface,
+    Languages,
+    LatentSpec,
+    Pad,
+    Resize,
+    TensorSpec,
+    TextSpec,
+    TokenizerFiles,
+)
+from genkit.errors import CardError
+from genkit.fields import Field, optional
+
+__all__ = ["TASKS", "TaskSpec", "parse_card", "read_card"]
+
+KINDS = ("cpu", "cuda", "openvino")
+DTYPES = ("bool", "uint8", "int32", "int64", "float16", "float32")
+RESIZE_MODES = ("stretch", "shortest_edge", "none")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+PAD_MODES = ("reflect", "symmetric", "edge", "constant")
+PAD_SIDES = ("bottom_right", "both")
+SHA256 = r"[0-9a-f]{64}"
+SECTIONS = ("text", "image", "latent")
+REQUIRED = (
+    "format",
+    "task",
+    "name",
+    "architecture",
+    "description",
+    "license",
+    "graphs",
+    "interface",
+    "default_precision",
+    "origin",
+    "export",
+)
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What the card of a task must have."""
+
+    role: str
+    section: str
+    fields: tuple[str, ...] = ()
+    """Fields of that section which other tasks may leave out."""
+    optional_roles: tuple[str, ...] = ()
+
+
+TASKS: Mapping[str, TaskSpec] = {
+    "translate": TaskSpec("translate", "text", ("languages", "decoder_start_id", "eos_id")),
+    "fill": TaskSpec("fill", "text", ("mask_id",)),
+    "classify": TaskSpec("classify", "image", ("labels",), optional_roles=("attention",)),
+    "sample": TaskSpec("generate", "latent"),
+    "cyclegan": TaskSpec("generate", "image"),
+    "inpaint": TaskSpec("inpaint", "image"),
+}
+
+
+def read_card(path: Path) -> Card:
+    """Read and check a model.json. Raises CardError, which names the file and the field."""
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CardError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise CardError(f"{path} is not JSON: {error}") from error
+    try:
+        return parse_card(data)
+    except CardError as error:
+        raise CardError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def parse_card(data: object) -> Card:
+    """Check the contents of a model.json. Raises CardError, which names the field."""
+    root = Field(data)
+    _check_format(root.object(("format", "task"), more=True)["format"])
+    task = TASKS[root.object(("task",), more=True)["task"].one_of(TASKS)]
+    fields = root.object((*REQUIRED, task.section), ("tags", *SECTIONS))
+    fields[task.section].object(task.fields, more=True)
+    graphs = _graphs(fields["graphs"], task)
+    return Card(
+        format=FORMAT,
+        task=fields["task"].text(),
+        name=fields["name"].matching(r"[A-Za-z0-9][\w.+-]*", "a name without spaces or slashes"),
+        architecture=fields["architecture"].text(),
+        description=fields["description"].text(),
+        license=fields["license"].text(),
+        tags=optional(fields, "tags", lambda field: field.texts(least=0), ()),
+        graphs=graphs,
+        interface={
+            role: _interface(field)
+            for role, field in fields["interface"].table(graphs, required=graphs).items()
+        },
+        default_precision={
+            kind: field.one_of(graphs[task.role])
+            for kind, field in fields["default_precision"].table(KINDS, required=("cpu",)).items()
+        },
+        text=optional(fields, "text", _text, None),
+        image=optional(fields, "image", _image, None),
+        latent=optional(fields, "latent", _latent, None),
+        origin=_origin(fields["origin"]),
+        export=_export(fields["export"], graphs),
+    )
+
+
+def _check_format(field: Field) -> None:
+    if field.integer(1) > FORMAT:
+        field.fail(
+            f"is {field.value}, newer than this genkit reads ({FORMAT})",
+            "pip install --upgrade genkit-onnx",
+        )
+
+
+def _graphs(field: Field, task: TaskSpec) -> dict[str, dict[str, GraphFile]]:
+    roles = field.table((task.role, *task.optional_roles), required=(task.role,))
+    graphs = {
+        role: {
+            precision: _graph_file(graph) for precision, graph in files.table(PRECISIONS).items()
+        }
+        for role, files in roles.items()
+    }
+    for role, files in graphs.items():
+        if not files:
+            roles[role].fail("must not be empty")
+    return graphs
+
+
+def _graph_file(field: Field) -> GraphFile:
+    fields = field.object(("file", "size", "sha256"))
+    return GraphFile(
+        file=fields["file"].file_name(),
+        size=fields["size"].integer(1),
+        sha256=fields["sha256"].matching(SHA256, "64 hexadecimal digits"),
+    )
+
+
+def _interface(field: Field) -> Interface:
+    fields = field.object(("inputs", "outputs"))
+    return Interface(
+        inputs=tuple(map(_tensor, fields["inputs"].list())),
+        outputs=tuple(map(_tensor, fields["outputs"].list())),
+    )
+
+
+def _tensor(field: Field) -> TensorSpec:
+    fields = field.object(("name", "dtype", "shape", "description"))
+    return TensorSpec(
+        name=fields["name"].text(),
+        dtype=fields["dtype"].one_of(DTYPES),
+        shape=tuple(
+            axis.text() if isinstance(axis.value, str) else axis.integer(1)
+            for axis in fields["shape"].list(least=0)
+        ),
+        description=fields["description"].text(),
+    )
+
+
+def _text(field: Field) -> TextSpec:
+    fields = field.object(
+        ("tokenizer", "pad_id", "max_positions"),
+        ("languages", "decoder_start_id", "eos_id", "mask_id", "suppress_ids", "language_tokens"),
+    )
+    return TextSpec(
+        tokenizer=_tokenizer(fields["tokenizer"]),
+        pad_id=fields["pad_id"].integer(),
+        max_positions=fields["max_positions"].integer(1),
+        languages=optional(fields, "languages", _languages, None),
+        decoder_start_id=optional(fields, "decoder_start_id", Field.integer, None),
+        eos_id=optional(fields, "eos_id", Field.integer, None),
+        mask_id=optional(fields, "mask_id", Field.integer, None),
+        suppress_ids=optional(fields, "suppress_ids", Field.integers, ()),
+        language_tokens=optional(fields, "language_tokens", _ids_by_language, {}),
+    )
+
+
+def _tokenizer(field: Field) -> TokenizerFiles:
+    fields = field.object(("source",), ("target",))
+    source = fields["source"].file_name()
+    return TokenizerFiles(source, optional(fields, "target", Field.file_name, source))
+
+
+def _languages(field: Field) -> Languages:
+    fields = field.object(("source", "target"))
+    return Languages(fields["source"].texts(), fields["target"].texts())
+
+
+def _ids_by_language(field: Field) -> dict[str, int]:
+    return {language: value.integer() for language, value in field.table().items()}
+
+
+def _image(field: Field) -> ImageSpec:
+    fields = field.object(("resize",), ("pad", "labels"))
+    return ImageSpec(
+        resize=_resize(fields["resize"]),
+        pad=optional(fields, "pad", _pad, None),
+        labels=optional(fields, "labels", Field.texts, ()),
+    )
+
+
+def _resize(field: Field) -> Resize:
+    rest = ("size", "interpolation", "antialias", "crop_pct")
+    fields = field.object(("mode",), rest)
+    mode = fields["mode"].one_of(RESIZE_MODES)
+    if mode == "none":
+        field.object(("mode",))
+        return Resize(mode, None, "bilinear", True, 1.0)
+    field.object(("mode", *rest))
+    height, width = fields["size"].integers(least=1, count=2)
+    return Resize(
+        mode=mode,
+        size=(height, width),
+        interpolation=fields["interpolation"].one_of(INTERPOLATIONS),
+        antialias=fields["antialias"].flag(),
+        crop_pct=fields["crop_pct"].number(least=0.01, most=1),
+    )
+
+
+def _pad(field: Field) -> Pad:
+    fields = field.object(("multiple", "mode", "side"))
+    return Pad(
+        multiple=fields["multiple"].integer(1),
+        mode=fields["mode"].one_of(PAD_MODES),
+        side=fields["side"].one_of(PAD_SIDES),
+    )
+
+
+def _latent(field: Field) -> LatentSpec:
+    fields = field.object(("shape", "distribution", "truncation"), ("classes",))
+    return LatentSpec(
+        shape=fields["shape"].integers(least=1),
+        distribution=fields["distribution"].one_of(("normal", "truncated_normal")),
+        truncation=fields["truncation"].one_of(("none", "latent", "graph", "both")),
+        classes=optional(fields, "classes", Field.texts, ()),
+    )
+
+
+def _origin(field: Field) -> Mapping[str, Any]:
+    """Where the weights come from; a recipe and its arguments may be added, and more."""
+    fields = field.object(("sha256", "layout", "data", "figures"), more=True)
+    fields["sha256"].matching(SHA256, "64 hexadecimal digits")
+    fields["layout"].text()
+    for data in fields["data"].list(least=0):
+        names = data.object(("name", "license"), more=True)
+        names["name"].text()
+        names["license"].text()
+    for figure in fields["figures"].list(least=0):
+        parts = figure.object(("measure", "on", "value"), more=True)
+        parts["measure"].text()
+        parts["on"].text()
+        parts["value"].number(least=-math.inf)
+    return dict(field.value)
+
+
+def _export(field: Field, graphs: Mapping[str, Mapping[str, GraphFile]]) -> Mapping[str, Any]:
+    """How the graphs were made, and how far they are from PyTorch."""
+    fields = field.object(("genkit", "torch", "opset", "differences", "tolerance"), more=True)
+    fields["genkit"].text()
+    fields["torch"].text()
+    fields["opset"].integer(1)
+    fields["tolerance"].number()
+    for role, differences in fields["differences"].table(graphs, required=graphs).items():
+        for difference in differences.table(graphs[role]).values():
+            difference.number()
+    return dict(field.value)
