@@ -2,15 +2,19 @@
 
     python export/recipes/translate.py --data DIR --out DIR [--resume | --init CHECKPOINT]
 
-DIR holds `tatoeba.en-de.tsv.gz` and `multi30k.{train,val,test_2016_flickr}.en-de-fr.tsv.gz`:
-gzipped, tab-separated, English first and German second.
+The data folder holds `tatoeba.en-de.tsv.gz` and `multi30k.{train,val,test_2016_flickr}.en-de-fr.tsv.gz`:
+gzipped, tab-separated, English first and German second. The output folder ends with
+`checkpoint.safetensors`, `tokenizer.json` and the exported model in `model`, measured.
 """
 
 import argparse
+import os
 import random
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import sacrebleu
 import torch
@@ -19,10 +23,28 @@ from cpu import SmoothedCrossEntropy, use_fast_dropout
 from loop import Loop, LoopConfig
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from translate_data import Corpus, Pair, Variation, batches, encode, pad, train_vocabulary, vary
+from translate_data import (
+    HELD_OUT_PERCENT,
+    Corpus,
+    Pair,
+    Variation,
+    batches,
+    encode,
+    pad,
+    train_vocabulary,
+    vary,
+)
+from translate_quality import Quality, show, table
 
+from genkit_export import export_checkpoint
 from genkit_export.architectures.transformer import Transformer, TransformerConfig, marian
+from genkit_export.checkpoints import genkit as own
+from genkit_export.quantize import calibrate
+from genkit_export.read import read
 from genkit_export.search import greedy
+
+
+LOOP = LoopConfig(steps=5600, warmup=1000, average=0.9985)
 
 
 @dataclass(frozen=True)
@@ -49,14 +71,12 @@ class Hyperparameters:
     batch_tokens: int = 5000  # 25,000
     multi30k_copies: int = 3
     """How often an epoch sees Multi30k for each time that it sees Tatoeba."""
-    held_out_percent: float = 1.0
     longest: int = 128
     """Pairs with more tokens on a side are left out."""
+    calibration_pairs: int = 2000
     seed: int = 1
-    variation: Variation = field(default_factory=Variation)
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=6000, warmup=1000, average=0.9985)
-    )
+    variation: Variation = Variation()
+    loop: LoopConfig = LOOP
 
     def network(self) -> TransformerConfig:
         return marian(
@@ -127,9 +147,12 @@ def cased_bleu(model: Transformer, tokenizer: Tokenizer, pairs: Sequence[Pair]) 
     return float(sacrebleu.corpus_bleu(hypotheses, [[target for _, target in pairs]]).score)
 
 
-def load_vocabulary(out: Path, corpus: Corpus, hp: Hyperparameters) -> Tokenizer:
+def load_vocabulary(out: Path, corpus: Corpus, hp: Hyperparameters, init: Path | None) -> Tokenizer:
+    """The run's vocabulary: the one it began with, that of `init`, or a new one."""
     path = out / "tokenizer.json"
-    if not path.exists():
+    if init:
+        shutil.copyfile(init.parent / "tokenizer.json", path)
+    elif not path.exists():
         texts = [text for pair in corpus.tatoeba + corpus.multi30k for text in pair]
         train_vocabulary(texts, hp.vocab_size, hp.alphabet).save(str(path))
     return Tokenizer.from_file(str(path))
@@ -138,9 +161,12 @@ def load_vocabulary(out: Path, corpus: Corpus, hp: Hyperparameters) -> Tokenizer
 def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperparameters) -> None:
     torch.manual_seed(hp.seed)
     out.mkdir(parents=True, exist_ok=True)
-    corpus = Corpus.read(data, hp.held_out_percent)
-    tokenizer = load_vocabulary(out, corpus, hp)
+    corpus = Corpus.read(data)
+    tokenizer = load_vocabulary(out, corpus, hp, init)
     model = Transformer(hp.network())
+    if init:
+        weights = {name: tensor.float() for name, tensor in read(init).tensors.items()}
+        model.load_state_dict(weights)
     use_fast_dropout(model)
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -165,7 +191,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         optimizer.zero_grad()
         with torch.no_grad():
             model.embedding.weight[model.config.pad_id].zero_()
-        return {"loss": loss.detach(), "norm": norm, "tokens": float(target.numel())}
+        return {"loss": loss.detach(), "norm": norm}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
         assert isinstance(average, Transformer)
@@ -178,19 +204,104 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         return sum(figures.values()), figures
 
     loop.run(take_step, validate)
+    best = Transformer(hp.network())
+    best.load_state_dict(torch.load(out / "best.pt", weights_only=True))
+    finish(best.eval(), out, corpus, tokenizer, hp, loop.seconds)
+
+
+def finish(
+    model: Transformer,
+    out: Path,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    hp: Hyperparameters,
+    seconds: float,
+) -> None:
+    """Calibrate, write the checkpoint, export it, and measure what was exported."""
+    path = out / "checkpoint.safetensors"
+    pairs = random.Random(hp.seed).sample(corpus.tatoeba + corpus.multi30k, hp.calibration_pairs)
+    rows = encode(tokenizer, pairs)
+    ranges = calibrate(
+        model, batches(rows, hp.batch_tokens, hp.network().pad_id, random.Random(hp.seed))
+    )
+    card = card_of(hp, seconds)
+    description = own.Description("transformer", asdict(hp.network()), card, ranges)
+    own.write(path, model, description)
+    export_checkpoint(path, out / "model", overwrite=True, report=print)
+    results = table(str(out / "model"), corpus)
+    print(show(results))
+    card["origin"]["figures"] = figures_of(results)
+    own.write(path, model, replace(description, card=card))
+    export_checkpoint(path, out / "model", overwrite=True)
+
+
+def card_of(hp: Hyperparameters, seconds: float) -> dict[str, Any]:
+    """What the model's card says besides what the export finds out."""
+    network = hp.network()
+    return {
+        "task": "translate",
+        "name": "en-de",
+        "description": "English to German: everyday sentences and descriptions of pictures",
+        "license": "research and education only (Multi30k); Tatoeba is CC BY 2.0",
+        "tags": ["default"],
+        "text": {
+            "tokenizer": {"source": "tokenizer.json", "target": "tokenizer.json"},
+            "languages": {"source": ["en"], "target": ["de"]},
+            "decoder_start_id": network.pad_id,
+            "eos_id": network.eos_id,
+            "pad_id": network.pad_id,
+            "suppress_ids": [1],  # <unk>: every character can be spelled in bytes
+            "max_positions": network.max_positions,
+        },
+        "origin": {
+            "recipe": "export/recipes/translate.py",
+            "arguments": asdict(hp),
+            "minutes": round(seconds / 60),
+            "hardware": "2 CPU cores, bfloat16 autocast",
+            "data": [
+                {
+                    "name": "Tatoeba English-German sentence pairs (manythings.org/anki, 2018)",
+                    "license": "CC BY 2.0",
+                },
+                {
+                    "name": "Multi30k, training set (multi30k/dataset)",
+                    "license": "non-commercial research and education",
+                },
+            ],
+            "held_out": f"{HELD_OUT_PERCENT} % of Tatoeba, by a hash of the lower-cased English",
+            "figures": [],
+        },
+    }
+
+
+def figures_of(results: Mapping[tuple[str, int], Quality]) -> list[dict[str, Any]]:
+    """The card's figures, in the order of the table that `translate_quality.py` prints."""
+    return [
+        {"measure": measure, "on": on, "value": round(value, 2), "precision": precision, "beam": beam}
+        for (precision, beam), quality in results.items()
+        for measure, on, value in (
+            ("BLEU, lower-cased Moses tokens", "Multi30k test_2016", quality.multi30k_tokenised),
+            ("sacreBLEU, cased", "Multi30k test_2016", quality.multi30k_cased),
+            ("sacreBLEU, cased", "Tatoeba, held out", quality.tatoeba_cased),
+            ("accepted of 50", "tests/data/everyday.tsv", quality.everyday),
+        )
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--steps", type=int, default=LOOP.steps)
+    parser.add_argument("--learning-rate", type=float, default=Hyperparameters.learning_rate)
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true")
-    start.add_argument("--init", type=Path)
+    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    start.add_argument("--init", type=Path, help="begin with the weights of a checkpoint")
     options = parser.parse_args()
-    torch.set_num_threads(2)
-    hp = Hyperparameters()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    hp = Hyperparameters(
+        learning_rate=options.learning_rate, loop=replace(LOOP, steps=options.steps)
+    )
     train(options.data, options.out, resume=options.resume, init=options.init, hp=hp)
 
 

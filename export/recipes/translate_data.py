@@ -21,6 +21,9 @@ EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 
+HELD_OUT_PERCENT = 1.0
+
+
 def read_pairs(path: Path) -> list[Pair]:
     """The first two tab-separated columns of a gzipped file."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -28,11 +31,11 @@ def read_pairs(path: Path) -> list[Pair]:
     return [(" ".join(row[0].split()), " ".join(row[1].split())) for row in rows]
 
 
-def held_out(source: str, percent: float) -> bool:
+def held_out(source: str) -> bool:
     """Whether a row belongs to the validation split. A hash of the lower-cased English decides, so
     that all translations of a sentence fall on the same side."""
     digest = hashlib.sha256(source.lower().encode()).digest()
-    return int.from_bytes(digest[:4], "big") < percent / 100 * 2**32
+    return int.from_bytes(digest[:4], "big") < HELD_OUT_PERCENT / 100 * 2**32
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,18 @@ class Corpus:
     multi30k_test: list[Pair]
 
     @classmethod
-    def read(cls, data: Path, percent: float) -> "Corpus":
-        """Hold `percent` of Tatoeba's English sentences out; one row of each is kept to score."""
+    def read(cls, data: Path) -> "Corpus":
+        """Hold `HELD_OUT_PERCENT` of Tatoeba's English sentences out; one row of each is kept to
+        score."""
         tatoeba = read_pairs(data / "tatoeba.en-de.tsv.gz")
         held = {source.lower(): (source, target) for source, target in tatoeba}
         return cls(
-            tatoeba=[pair for pair in tatoeba if not held_out(pair[0], percent)],
-            tatoeba_valid=[pair for pair in held.values() if held_out(pair[0], percent)],
+            tatoeba=[pair for pair in tatoeba if not held_out(pair[0])],
+            tatoeba_valid=[pair for pair in held.values() if held_out(pair[0])],
             multi30k=[
                 pair
                 for pair in read_pairs(data / "multi30k.train.en-de-fr.tsv.gz")
-                if not held_out(pair[0], percent)
+                if not held_out(pair[0])
             ],
             multi30k_valid=read_pairs(data / "multi30k.val.en-de-fr.tsv.gz"),
             multi30k_test=read_pairs(data / "multi30k.test_2016_flickr.en-de-fr.tsv.gz"),

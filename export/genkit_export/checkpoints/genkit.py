@@ -1,0 +1,66 @@
+"""genkit's own layout: a half-precision safetensors file that describes itself.
+
+The metadata key `genkit` holds JSON with `format`, `architecture` (a row of the registry),
+`config` (the fields of that architecture's dataclass), `card` (what the model's card says besides
+what the export finds out) and, for eight-bit graphs, `ranges` (see `quantize.py`).
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from genkit.errors import InputError
+
+from ..quantize import Ranges
+from ..read import Checkpoint, header
+
+FORMAT = 1
+KEY = "genkit"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a checkpoint says of itself."""
+
+    architecture: str
+    config: Mapping[str, Any]
+    card: Mapping[str, Any]
+    ranges: Ranges = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def write(path: Path, network: nn.Module, description: Description) -> None:
+    """Write a network's weights in half precision."""
+    tensors = {
+        name: tensor.detach().to(torch.float16).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    temporary = path.with_name(f".{path.name}.partial")
+    save_file(tensors, temporary, {KEY: json.dumps(asdict(description), sort_keys=True)})
+    os.replace(temporary, path)
+
+
+def describe(checkpoint: Checkpoint) -> Description | None:
+    """What the checkpoint says of itself, or None if it is of another layout. Raises InputError if
+    the description cannot be used."""
+    fields = header(checkpoint, KEY)
+    if fields is None:
+        return None
+    try:
+        description = Description(**fields)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InputError(f"{checkpoint.path}: its {KEY!r} header is incomplete: {error}") from error
+    if description.format > FORMAT:
+        raise InputError(
+            f"{checkpoint.path} has format {description.format}, newer than this genkit reads",
+            hint="pip install --upgrade genkit-onnx",
+        )
+    ranges = {site: (low, high) for site, (low, high) in description.ranges.items()}
+    return Description(description.architecture, description.config, description.card, ranges)

@@ -1,0 +1,34 @@
+"""The table of everything that can be exported.
+
+A row says how an architecture is built and how its graphs are made. A layout of `checkpoints/`
+ends in one of these rows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from . import translate
+from .architectures.transformer import Transformer, TransformerConfig
+from .checkpoints.genkit import Description
+from .folder import Exported
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How one architecture is built and exported."""
+
+    config: Callable[..., Any]
+    network: Callable[[Any], nn.Module]
+    export: Callable[[Any, Description, Path, Report], Exported]
+    """Network, description, folder to write graphs to, where to say what is going on."""
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "transformer": Architecture(TransformerConfig, Transformer, translate.export),
+}

@@ -1,0 +1,90 @@
+"""Exports a Transformer for the task translate: a search graph in float32 and one in int8."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .architectures.transformer import Transformer
+from .checkpoints.genkit import Description
+from .folder import Exported, save_graph
+from .parity import Graph, check
+from .quantize import StaticInt8
+from .search import beam, greedy
+from .search_graph import INPUTS, OUTPUTS, build
+
+ROLE = "translate"
+TOLERANCE = 1e-4
+"""Largest difference of a hypothesis' score, in float32."""
+SHAPES = ((1, 5), (8, 12), (3, 30))
+"""Rows and source tokens of the sentences that are compared with PyTorch."""
+STEPS = 24
+
+
+def export(
+    model: Transformer, description: Description, folder: Path, report: Callable[[str], None]
+) -> Exported:
+    """Write the graphs of `model` to `folder`. Raises ModelError if they do not compute what
+    PyTorch does."""
+    suppress = description.card.get("text", {}).get("suppress_ids", ())
+    files = {"fp32": f"{ROLE}.fp32.onnx"}
+    save_graph(build(model, suppress), folder / files["fp32"])
+    if description.ranges:
+        files["int8"] = f"{ROLE}.int8.onnx"
+        dense = StaticInt8(description.ranges)
+        save_graph(build(model, suppress, dense), folder / files["int8"])
+
+    differences: dict[str, float] = {}
+    for precision, name in files.items():
+        graph = Graph(folder / name)
+        worst = max(_difference(graph, model, shape) for shape in SHAPES)
+        differences[precision] = worst
+        report(f"{name}: scores differ from PyTorch's by at most {worst:.1e}")
+        if precision == "fp32":
+            check(name, worst, TOLERANCE)
+    return Exported(
+        graphs={ROLE: files},
+        meanings={ROLE: {name: text for name, (_, _, text) in (INPUTS | OUTPUTS).items()}},
+        differences={ROLE: differences},
+        tolerance=TOLERANCE,
+        default_precision={"cpu": "int8" if "int8" in files else "fp32", "cuda": "fp32"},
+    )
+
+
+def _difference(graph: Graph, model: Transformer, shape: tuple[int, int]) -> float:
+    """The largest difference of the best hypothesis' score, greedy and with a beam of four."""
+    source = _sentences(model, *shape)
+    expected = {
+        1: [found.score for found in greedy(model, source, STEPS)],
+        4: [found[0].score for found in beam(model, source, 4, STEPS)],
+    }
+    worst = 0.0
+    for beam_size, scores in expected.items():
+        (found,) = graph.run(
+            ["scores"],
+            input_ids=source.numpy(),
+            prefix_ids=source.numpy()[:, :0],
+            beam_size=beam_size,
+            length_penalty=1.0,
+            min_length=0,
+            max_length=[STEPS] * len(source),
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
+            return_scores=True,
+        )
+        difference = torch.from_numpy(found[:, 0]) - torch.tensor(scores)
+        worst = max(worst, float(difference.abs().max()))
+    return worst
+
+
+def _sentences(model: Transformer, rows: int, length: int) -> Tensor:
+    """Random source ids, the rows of different lengths."""
+    config = model.config
+    random = torch.Generator().manual_seed(rows)
+    ids = torch.randint(2, config.pad_id, (rows, length), generator=random)
+    for row in range(rows):
+        end = length - 1 - row % (length - 1)
+        ids[row, end] = config.eos_id
+        ids[row, end + 1 :] = config.pad_id
+    return ids
