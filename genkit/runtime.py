@@ -8,35 +8,32 @@ ONNX Runtime; none of them has run on a GPU yet.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from genkit.card import PRECISIONS, Card
+from genkit.devices import CPU, Device, default_threads, parse_device, probe_driver
 from genkit.errors import ModelError, RuntimeUnavailableError, UsageError
-from genkit.model import PRECISIONS, Card, Model
+from genkit.model import Model
 from genkit.streams import captured_output
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
-    "Device",
-    "Driver",
     "RuntimeOptions",
     "Session",
     "choose_precision",
-    "default_threads",
+    "cuda_status",
     "onnxruntime",
     "open_session",
-    "parse_device",
-    "probe_driver",
 ]
 
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -45,6 +42,11 @@ INSTALL_CUDA = "pip install 'genkit-onnx[cuda]' (NVIDIA's libraries, 2 GB), or u
 # The severities of ONNX Runtime's default logger. Its own setting per session does not
 # silence the providers.
 LOG_ERRORS, LOG_NOTHING = 3, 4
+# A graph of one node, y = x, to try a provider with.
+IDENTITY = bytes.fromhex(
+    "080a3a370a100a017812017922084964656e746974791201675a0f0a0178120a"
+    "0a08080112040a020801620f0a0179120a0a08080112040a02080142040a001014"
+)
 
 
 @dataclass(frozen=True)
@@ -56,33 +58,11 @@ class RuntimeOptions:
     threads: int | None = None
 
 
-@dataclass(frozen=True)
-class Device:
-    """A place to run: ``cpu``, or ``cuda:0`` and so on."""
-
-    kind: str
-    index: int = 0
-
-    def __str__(self) -> str:
-        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
-
-
-CPU = Device("cpu")
-
-
-@dataclass(frozen=True)
-class Driver:
-    """What NVIDIA's driver says: the names of its devices, or why it has none."""
-
-    devices: tuple[str, ...]
-    reason: str
-
-
 class Session:
     """A graph that is ready to run."""
 
     def __init__(
-        self, session: Any, *, device: Device, precision: str, threads: int, reason: str
+        self, session: Any, device: Device, precision: str, threads: int, reason: str
     ) -> None:
         self._session = session
         self.device = str(device)
@@ -121,31 +101,32 @@ def open_session(
     """
     count = threads or options.threads or default_threads()
     device, reason = _choose_device(options.device)
-
-    def make(device: Device) -> tuple[Any, str, str]:
-        precision = choose_precision(model.card, role, device.kind, options.precision)
-        session, printed = _create(model, role, precision, device, count, spinning)
-        return session, precision, printed
-
-    session, precision, printed = make(device)
-    if device.kind == "cuda" and CUDA_PROVIDER not in session.get_providers():
-        cause = f"the CUDA provider does not load: {_cause(printed)}"
+    if device.kind == "cuda":
+        precision = choose_precision(model.card, role, "cuda", options.precision)
+        settings = _settings(count, spinning)
+        # Only a few kernels have a second, quicker form whose result varies.
+        settings.use_deterministic_compute = True
+        session, cause = _cuda_session(model.graph(role, precision), settings, device, precision)
+        if session is not None:
+            return Session(session, device, precision, count, reason)
         if options.device != "auto":
-            raise RuntimeUnavailableError(cause, hint=INSTALL_CUDA)
-        warnings.warn(f"not using the GPU: {cause}. {INSTALL_CUDA}", RuntimeWarning, stacklevel=2)
-        device, reason = CPU, cause
-        session, precision, _ = make(device)
-    return Session(session, device=device, precision=precision, threads=count, reason=reason)
+            raise RuntimeUnavailableError(f"cannot use CUDA: {cause}", hint=INSTALL_CUDA)
+        warnings.warn(f"the GPU is not used: {cause}; {INSTALL_CUDA}", RuntimeWarning, stacklevel=2)
+        reason = cause
+    precision = choose_precision(model.card, role, "cpu", options.precision)
+    session = _cpu_session(model, role, precision, _settings(count, spinning))
+    return Session(session, CPU, precision, count, reason)
 
 
-def parse_device(text: str) -> Device | None:
-    """What ``--device`` names; None for ``auto``. Raises UsageError."""
-    if text == "auto":
-        return None
-    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", text)
-    if match is None:
-        raise UsageError(f"unknown device {text!r}", hint="one of: auto, cpu, cuda, cuda:N")
-    return CPU if text == "cpu" else Device("cuda", int(match[1] or 0))
+def cuda_status() -> tuple[bool, str, str]:
+    """Whether CUDA can be used here, why (not), and what to do about it. For ``genkit info``."""
+    missing = _why_no_cuda()
+    if missing:
+        return False, missing, _cure()
+    session, cause = _cuda_session(IDENTITY, _settings(1, False), Device("cuda"), "fp32")
+    if session is None:
+        return False, cause, INSTALL_CUDA
+    return True, probe_driver().reason, ""
 
 
 def choose_precision(card: Card, role: str, kind: str, asked: str) -> str:
@@ -156,7 +137,7 @@ def choose_precision(card: Card, role: str, kind: str, asked: str) -> str:
     """
     available = card.graph_files(role)
     if asked == "auto":
-        preferred = (card.default_precision.get(kind), "fp32", *available)
+        preferred = (card.default_precision.get(kind, "fp32"), "fp32", *available)
         return next(precision for precision in preferred if precision in available)
     if asked not in available:
         known = asked in PRECISIONS
@@ -165,39 +146,6 @@ def choose_precision(card: Card, role: str, kind: str, asked: str) -> str:
             hint=f"{card.name} has: auto, {', '.join(available)}",
         )
     return asked
-
-
-def default_threads() -> int:
-    """How many processors this process may use.
-
-    ONNX Runtime counts those of the machine, which is too many under taskset or in a batch
-    job that owns a part of it.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@cache
-def probe_driver() -> Driver:
-    """Ask NVIDIA's driver for its devices: a fraction of a millisecond where there is none."""
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        cuda = ctypes.CDLL(name)
-    except OSError:
-        return Driver((), f"there is no NVIDIA driver ({name} is not found)")
-    count = ctypes.c_int()
-    status = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
-    if status or not count.value:
-        # 100 is CUDA_ERROR_NO_DEVICE, also the answer to an empty CUDA_VISIBLE_DEVICES.
-        what = "finds no device" if status in (0, 100) else f"does not start (error {status})"
-        return Driver((), f"the NVIDIA driver {what}")
-    names = []
-    for index in range(count.value):
-        buffer = ctypes.create_string_buffer(256)
-        cuda.cuDeviceGetName(buffer, len(buffer), index)
-        names.append(buffer.value.decode(errors="replace"))
-    return Driver(tuple(names), f"the NVIDIA driver has {len(names)} device(s)")
 
 
 @cache
@@ -256,59 +204,68 @@ def _cure() -> str:
     return "pip uninstall onnxruntime && pip install onnxruntime-gpu, or use --device cpu"
 
 
-def _create(
-    model: Model, role: str, precision: str, device: Device, threads: int, spinning: bool
-) -> tuple[Any, str]:
-    """Make a session; returns it with whatever the libraries printed meanwhile."""
+def _settings(threads: int, spinning: bool) -> Any:
+    """The settings that all sessions share, as ONNX Runtime's SessionOptions."""
     ort = onnxruntime()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = LOG_NOTHING
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    settings.log_severity_level = LOG_NOTHING
     # Numbers too small to matter slow a badly scaled model down eightfold.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    settings.add_session_config_entry("session.set_denormal_as_zero", "1")
+    settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    return settings
+
+
+def _cpu_session(model: Model, role: str, precision: str, settings: Any) -> Any:
     path = model.graph(role, precision)
-    arguments: dict[str, Any] = {}
-    if device.kind == "cuda":
-        options.use_deterministic_compute = True
-        arguments["providers"] = [(CUDA_PROVIDER, _cuda_options(device, precision)), CPU_PROVIDER]
-    else:
-        arguments["providers"] = [CPU_PROVIDER]
-        if model.card.text is not None:
-            # SkipLayerNormalization: 147 us at 256 rows, Add and LayerNormalization 19 us.
-            arguments["disabled_optimizers"] = ["SkipLayerNormFusion"]
+    # SkipLayerNormalization takes 147 us at 256 rows; Add and LayerNormalization take 19.
+    disabled = ["SkipLayerNormFusion"] if model.card.text is not None else []
     try:
-        if device.kind != "cuda":
-            return ort.InferenceSession(str(path), options, **arguments), ""
-        with captured_output() as caught:
-            ort.set_default_logger_severity(LOG_ERRORS)  # the reason of a failure is a log line
-            try:
-                ort.preload_dlls()
-                session = ort.InferenceSession(str(path), options, **arguments)
-            finally:
-                ort.set_default_logger_severity(LOG_NOTHING)
-            return session, caught()
-    except Exception as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return onnxruntime().InferenceSession(
+            str(path), settings, providers=[CPU_PROVIDER], disabled_optimizers=disabled
+        )
+    except Exception as error:  # ONNX Runtime's have no base of their own
         raise ModelError(
-            f"{path} does not load: {first_line}", hint=f"genkit models verify {model.path}"
+            f"{path} does not load: {_first_line(error)}", hint=f"genkit models verify {model.path}"
         ) from error
 
 
-def _cuda_options(device: Device, precision: str) -> dict[str, str]:
-    return {
+def _cuda_session(
+    graph: Path | bytes, settings: Any, device: Device, precision: str
+) -> tuple[Any, str]:
+    """A session on a GPU, or None and the reason why there is none.
+
+    ONNX Runtime tells the reason only in its log, and its loader of NVIDIA's libraries prints
+    to stdout: both are caught.
+    """
+    ort = onnxruntime()
+    options = {
         "device_id": str(device.index),
         # The default measures every convolution anew for each image size that it meets.
         "cudnn_conv_algo_search": "HEURISTIC",
         # TF32 keeps ten bits of each factor: not what fp32 promises.
         "use_tf32": str(int(precision != "fp32")),
     }
-
-
-def _cause(printed: str) -> str:
-    """The reason in what ONNX Runtime logged about a provider that did not load."""
+    with captured_output() as caught:
+        ort.set_default_logger_severity(LOG_ERRORS)
+        try:
+            ort.preload_dlls()
+            session = ort.InferenceSession(
+                graph if isinstance(graph, bytes) else str(graph),
+                settings,
+                providers=[(CUDA_PROVIDER, options), CPU_PROVIDER],
+            )
+        except Exception as error:
+            return None, _first_line(error)
+        finally:
+            ort.set_default_logger_severity(LOG_NOTHING)
+        printed = caught()
+    if CUDA_PROVIDER in session.get_providers():
+        return session, ""
     match = re.search(r"with error: (.+)", printed) or re.search(r"(Failed to load .+)", printed)
-    if match:
-        return match[1].strip()
-    return "ONNX Runtime does not say why"
+    return None, match[1].strip() if match else "ONNX Runtime does not say why"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

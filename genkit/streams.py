@@ -46,7 +46,7 @@ class Streams:
         return cls(
             stdin=_binary(sys.stdin, "rb"),
             stdout=_binary(sys.stdout, "wb"),
-            stderr=sys.stderr if sys.stderr is not None else open(os.devnull, "w"),  # noqa: SIM115
+            stderr=sys.stderr if sys.stderr is not None else open(os.devnull, "w"),
         )
 
     # Data

@@ -125,8 +125,8 @@ def _run(arguments: list[str], streams: Streams) -> int:
     except typer.Exit as leave:
         return leave.exit_code
     except typer.TyperException as error:  # Typer did not understand the arguments
-        context = getattr(error, "ctx", None)
-        hint = f"{context.command_path} --help" if context else None
+        where = getattr(error, "ctx", None)
+        hint = f"{where.command_path} --help" if where else None
         streams.error(" ".join(error.format_message().split()).rstrip("."), hint)
         return ExitCode.USAGE
     except GenkitError as error:

@@ -1,0 +1,85 @@
+"""What there is to run on: the processors of this process and NVIDIA's devices.
+
+The driver is asked directly, without ONNX Runtime. Where there is a GPU this is tested with a
+stand-in for the driver's library; it has not met a real one yet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+
+from genkit.errors import UsageError
+
+__all__ = ["CPU", "Device", "Driver", "default_threads", "parse_device", "probe_driver"]
+
+NO_DEVICE = 100
+"""CUDA_ERROR_NO_DEVICE, also the driver's answer to an empty CUDA_VISIBLE_DEVICES."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place to run: ``cpu``, or ``cuda:0`` and so on."""
+
+    kind: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+
+
+CPU = Device("cpu")
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What NVIDIA's driver says: the names of its devices, or why it has none."""
+
+    devices: tuple[str, ...]
+    reason: str
+
+
+def parse_device(text: str) -> Device | None:
+    """What ``--device`` names; None for ``auto``. Raises UsageError."""
+    if text == "auto":
+        return None
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", text)
+    if match is None:
+        raise UsageError(f"unknown device {text!r}", hint="one of: auto, cpu, cuda, cuda:N")
+    return CPU if text == "cpu" else Device("cuda", int(match[1] or 0))
+
+
+@cache
+def probe_driver() -> Driver:
+    """Ask NVIDIA's driver for its devices: a fraction of a millisecond where there is none."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        cuda = ctypes.CDLL(name)
+    except OSError:
+        return Driver((), f"there is no NVIDIA driver ({name} is not found)")
+    count = ctypes.c_int()
+    status = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
+    if status or not count.value:
+        what = "finds no device" if status in (0, NO_DEVICE) else f"does not start (error {status})"
+        return Driver((), f"the NVIDIA driver {what}")
+    names = []
+    for index in range(count.value):
+        buffer = ctypes.create_string_buffer(256)
+        cuda.cuDeviceGetName(buffer, len(buffer), index)
+        names.append(buffer.value.decode(errors="replace"))
+    return Driver(tuple(names), f"the NVIDIA driver has {len(names)} device(s)")
+
+
+def default_threads() -> int:
+    """How many processors this process may use.
+
+    ONNX Runtime counts those of the machine, which is too many under taskset or in a batch
+    job that owns a part of it.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
