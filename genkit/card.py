@@ -172,9 +172,14 @@ class Card:
             raise ModelError(f"{self.name} has no graph for {role!r}")
         return self.graphs[role]
 
+    def all_graphs(self) -> tuple[GraphFile, ...]:
+        """The graphs of all roles and precisions, each file once."""
+        graphs = (graph for files in self.graphs.values() for graph in files.values())
+        return tuple({graph.file: graph for graph in graphs}.values())
+
     def files(self) -> tuple[str, ...]:
-        """The names of all files that the card speaks of."""
-        names = [graph.file for role in self.graphs.values() for graph in role.values()]
+        """The names of all files that the card speaks of, each once."""
+        names = [graph.file for graph in self.all_graphs()]
         if self.text is not None:
             names += [self.text.tokenizer.source, self.text.tokenizer.target]
         return tuple(dict.fromkeys(names))

@@ -60,7 +60,7 @@ def probe_driver() -> Driver:
     try:
         cuda = ctypes.CDLL(name)
     except OSError:
-        return Driver((), f"there is no NVIDIA driver ({name} is not found)")
+        return Driver((), f"there is no NVIDIA driver: {name} is not found")
     count = ctypes.c_int()
     status = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
     if status or not count.value:

@@ -75,14 +75,12 @@ def open_model(path: Path) -> Model:
     model = Model(path, read_card(path / CARD))
     for name in model.card.files():
         model.file(name)
-    for role, files in model.card.graphs.items():
-        for precision, graph in files.items():
-            size = model.graph(role, precision).stat().st_size
-            if size != graph.size:
-                raise ModelError(
-                    f"{path / graph.file} has {size:,} bytes instead of {graph.size:,}",
-                    hint=RESTORE,
-                )
+    for graph in model.card.all_graphs():
+        size = model.file(graph.file).stat().st_size
+        if size != graph.size:
+            raise ModelError(
+                f"{path / graph.file} has {size:,} bytes instead of {graph.size:,}", hint=RESTORE
+            )
     return model
 
 
@@ -158,12 +156,11 @@ def verify(model: Model, advance: Callable[[float], None] = lambda _: None) -> l
 
     ``advance`` is told of the bytes that have been read.
     """
-    problems = []
-    for role, files in model.card.graphs.items():
-        for precision, graph in files.items():
-            if _sha256(model.graph(role, precision), advance) != graph.sha256:
-                problems.append(f"{model.path / graph.file} is not the file of the card")
-    return problems
+    return [
+        f"{model.path / graph.file} is not the file that the card describes"
+        for graph in model.card.all_graphs()
+        if _sha256(model.file(graph.file), advance) != graph.sha256
+    ]
 
 
 def _default(task: str | None) -> Model:

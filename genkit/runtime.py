@@ -38,7 +38,8 @@ __all__ = [
 
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
-INSTALL_CUDA = "pip install 'genkit-onnx[cuda]' (NVIDIA's libraries, 2 GB), or use --device cpu"
+INSTALL_CUDA = "pip install 'genkit-onnx[cuda]' (NVIDIA's libraries, 2 GB)"
+OR_CPU = "; or use --device cpu"
 # The severities of ONNX Runtime's default logger. Its own setting per session does not
 # silence the providers.
 LOG_ERRORS, LOG_NOTHING = 3, 4
@@ -110,8 +111,10 @@ def open_session(
         if session is not None:
             return Session(session, device, precision, count, reason)
         if options.device != "auto":
-            raise RuntimeUnavailableError(f"cannot use CUDA: {cause}", hint=INSTALL_CUDA)
-        warnings.warn(f"the GPU is not used: {cause}; {INSTALL_CUDA}", RuntimeWarning, stacklevel=2)
+            raise RuntimeUnavailableError(f"cannot use CUDA: {cause}", hint=INSTALL_CUDA + OR_CPU)
+        warnings.warn(
+            f"the GPU is not used: {cause}; {INSTALL_CUDA}{OR_CPU}", RuntimeWarning, stacklevel=2
+        )
         reason = cause
     precision = choose_precision(model.card, role, "cpu", options.precision)
     session = _cpu_session(model, role, precision, _settings(count, spinning))
@@ -178,7 +181,7 @@ def _choose_device(asked: str) -> tuple[Device, str]:
     if wanted is None:
         return (CPU, missing) if missing else (Device("cuda"), probe_driver().reason)
     if missing:
-        raise RuntimeUnavailableError(f"cannot use CUDA: {missing}", hint=_cure())
+        raise RuntimeUnavailableError(f"cannot use CUDA: {missing}", hint=_cure() + OR_CPU)
     count = len(probe_driver().devices)
     if wanted.index >= count:
         raise RuntimeUnavailableError(
@@ -200,8 +203,8 @@ def _why_no_cuda() -> str:
 
 def _cure() -> str:
     if not probe_driver().devices:
-        return "install NVIDIA's driver, or use --device cpu; genkit info tells what is there"
-    return "pip uninstall onnxruntime && pip install onnxruntime-gpu, or use --device cpu"
+        return "install NVIDIA's driver"
+    return "pip uninstall onnxruntime && pip install onnxruntime-gpu"
 
 
 def _settings(threads: int, spinning: bool) -> Any:

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from genkit import __version__
+from genkit.cli.options import require_subcommand
 from genkit.errors import ExitCode, GenkitError, UsageError
 from genkit.streams import Streams, drop_stdout
 
@@ -89,9 +90,7 @@ def genkit(
     went well, 1 when some inputs failed, 2 for a usage error, 3 when a model or the runtime
     is missing, 130 when interrupted.
     """
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help(), err=True)
-        raise typer.Exit(ExitCode.USAGE)
+    require_subcommand(ctx)
 
 
 def main(args: Sequence[str] | None = None, streams: Streams | None = None) -> int:

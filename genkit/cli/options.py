@@ -21,6 +21,7 @@ from typing import Annotated
 
 import typer
 
+from genkit.errors import ExitCode
 from genkit.streams import Streams
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "QuietOption",
     "ThreadsOption",
     "VerboseOption",
+    "require_subcommand",
     "streams_of",
 ]
 
@@ -107,3 +109,10 @@ def streams_of(ctx: typer.Context, quiet: int = 0, verbose: int = 0) -> Streams:
     assert streams is not None, "genkit.cli.app.main() passes them"
     streams.verbosity = verbose - quiet
     return streams
+
+
+def require_subcommand(ctx: typer.Context) -> None:
+    """Show the help of a command that was called without a subcommand, and leave."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help(), err=True)
+        raise typer.Exit(ExitCode.USAGE)

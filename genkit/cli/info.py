@@ -1,0 +1,113 @@
+"""``genkit info``: versions and devices, and whether a GPU is used; the first thing to attach
+to a bug report.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import typer
+
+from genkit import __version__
+from genkit.cli.options import JsonOption, QuietOption, VerboseOption, streams_of
+from genkit.errors import RuntimeUnavailableError
+
+__all__ = ["app"]
+
+# Distribution -> the extra that brings it; those without one always belong to genkit.
+PACKAGES = {
+    "onnxruntime": None,
+    "onnxruntime-gpu": None,
+    "numpy": None,
+    "tokenizers": None,
+    "torch": "export",
+    "onnx": "export",
+}
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def info(
+    ctx: typer.Context,
+    json: JsonOption = False,
+    quiet: QuietOption = 0,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Show versions and devices, and whether a GPU is used, or why not and what to install."""
+    streams = streams_of(ctx, quiet, verbose)
+    facts = _facts()
+    if json:
+        streams.write_json(facts)
+    else:
+        streams.write("".join(f"{line}\n" for line in _lines(facts)))
+
+
+def _facts() -> dict[str, Any]:
+    from genkit.devices import default_threads, probe_driver
+    from genkit.model import list_models, search_path
+
+    return {
+        "genkit": __version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "threads": default_threads(),
+        "gpus": list(probe_driver().devices),
+        **_runtime_facts(),
+        "model_path": [str(place) for place in search_path()],
+        "models": [f"{model.card.task}/{model.card.name}" for model in list_models()],
+    }
+
+
+def _runtime_facts() -> dict[str, Any]:
+    from genkit.runtime import cuda_status, onnxruntime
+
+    try:
+        providers = onnxruntime().get_available_providers()
+        usable, reason, cure = cuda_status()
+    except RuntimeUnavailableError as error:
+        providers, usable, reason, cure = [], False, error.message, error.hint or ""
+    if all(map(_version, RUNTIMES)):
+        cure = "pip uninstall onnxruntime onnxruntime-gpu, then pip install genkit-onnx again"
+        reason = "onnxruntime and onnxruntime-gpu are both installed and overwrite each other"
+    return {
+        "providers": providers,
+        "cuda": usable,
+        "cuda_reason": reason,
+        "cuda_cure": cure or None,
+    }
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    yield f"genkit {facts['genkit']}, Python {facts['python']} ({facts['executable']})"
+    yield f"platform: {facts['platform']}"
+    for name, installed in facts["packages"].items():
+        extra = PACKAGES[name]
+        if installed:
+            yield f"{name}: {installed}"
+        elif extra:
+            yield f"{name}: not installed (pip install 'genkit-onnx[{extra}]')"
+    yield f"providers in this build: {', '.join(facts['providers']) or 'none'}"
+    yield f"processors: {facts['threads']}"
+    for index, name in enumerate(facts["gpus"]):
+        yield f"cuda:{index}: {name}"
+    yield f"--device auto takes: {'cuda:0' if facts['cuda'] else 'cpu'}"
+    yield f"CUDA is {'used' if facts['cuda'] else 'not used'}: {facts['cuda_reason']}"
+    if facts["cuda_cure"]:
+        yield f"to use it: {facts['cuda_cure']}"
+    yield f"models are looked for in: {', '.join(facts['model_path'])}"
+    yield f"models: {', '.join(facts['models']) or 'none'}"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
