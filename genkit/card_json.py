@@ -84,7 +84,7 @@ def read_card(path: Path) -> Card:
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise CardError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:  # no JSON, or no UTF-8
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         raise CardError(f"{path} is not JSON: {error}") from error
     try:
         return parse_card(data)

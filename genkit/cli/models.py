@@ -211,14 +211,9 @@ def _size(model: Model) -> int:
     return sum(graph.size for graph in model.card.all_graphs())
 
 
-def _human(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            break
-        size /= 1000
-    else:
-        unit = "GB"
-    return f"{size:.3g}{unit}"
+def _human(size: int) -> str:
+    exponent = min((len(str(size)) - 1) // 3, 3)
+    return f"{size / 1000**exponent:.1f}{('B', 'kB', 'MB', 'GB')[exponent]}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
