@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from genkit.devices import default_threads
 from genkit.errors import UsageError
 from genkit.model import Model
-from genkit.runtime import RuntimeOptions, Session, open_session
+from genkit.runtime import RuntimeOptions, open_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BATCH_TOKENS", "Decoder", "Decoding", "Found", "Sentence"]
+__all__ = ["BATCH_TOKENS", "Decoder", "Decoding", "Found", "Search", "Sentence"]
 
 BATCH_TOKENS = 2048
 # Setting -> the least that it can be.
@@ -93,6 +93,29 @@ class Found(NamedTuple):
     """Whether the best hypothesis has its end."""
 
 
+class Search:
+    """A search that was begun; batches are worked off in the order of submission."""
+
+    def __init__(self, batches: list[tuple[list[Sentence], Future[list[Found]]]]) -> None:
+        self._batches = batches
+
+    def result(self) -> dict[Sentence, Found]:
+        """Wait for what was found for each sentence. Raises what running the graph raised."""
+        try:
+            return {
+                sentence: found
+                for batch, future in self._batches
+                for sentence, found in zip(batch, future.result(), strict=True)
+            }
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Begin nothing that has not begun yet."""
+        for _, future in self._batches:
+            future.cancel()
+
+
 class Decoder:
     """A sequence-to-sequence graph, ready to run. Raises what ``open_session`` raises."""
 
@@ -100,22 +123,24 @@ class Decoder:
         text = model.card.text
         if text is None or text.eos_id is None:
             raise TypeError(f"{model.card.name} is no model for sequences of tokens")
-        self._model, self._role, self._options = model, role, options
         self._pad_id, self._eos_id = text.pad_id, text.eos_id
         self._positions = text.max_positions
-        self.session = open_session(model, role, options)
-        # Batches side by side on a thread each are quicker than one after the other on all.
-        self._workers = self.session.threads if self.session.device == "cpu" else 1
+        # Batches side by side, each on a thread of its own, are quicker than one after the
+        # other on all threads, and no thread ever spins. They share this session.
+        self.session = open_session(model, role, options, threads=1)
+        on_cpu = self.session.device == "cpu"
+        self.threads = (options.threads or default_threads()) if on_cpu else 1
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="genkit")
 
-    def run(
+    def search(
         self,
         sentences: Iterable[Sentence],
         decoding: Decoding,
         *,
         scores: bool = True,
         batch_tokens: int = BATCH_TOKENS,
-    ) -> dict[Sentence, Found]:
-        """Search for the output of each sentence; one that comes twice is done once.
+    ) -> Search:
+        """Begin to search for the output of each sentence; one that comes twice is done once.
 
         A batch has at most ``batch_tokens`` source tokens, padding counted, or one sentence.
         Scores are 0 where neither the search nor the caller needs them. Raises UsageError for
@@ -123,16 +148,12 @@ class Decoder:
         """
         unique = list(dict.fromkeys(sentences))
         self._check(unique, decoding, batch_tokens)
-        batches = make_batches(unique, batch_tokens, self._workers)
-        if self._workers == 1 or len(batches) == 1:
-            results = [self._search(self.session, batch, decoding, scores) for batch in batches]
-        else:
-            results = self._side_by_side(batches, decoding, scores)
-        return {
-            sentence: found
-            for batch, result in zip(batches, results, strict=True)
-            for sentence, found in zip(batch, result, strict=True)
-        }
+        return Search(
+            [
+                (batch, self._pool.submit(self._run, batch, decoding, scores))
+                for batch in make_batches(unique, batch_tokens, self.threads)
+            ]
+        )
 
     def _check(self, sentences: Iterable[Sentence], decoding: Decoding, batch_tokens: int) -> None:
         limit = decoding.max_length or self._positions
@@ -146,31 +167,7 @@ class Decoder:
         if batch_tokens < 1:
             raise UsageError(f"batch tokens must be at least 1, is {batch_tokens}")
 
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._workers, thread_name_prefix="genkit")
-
-    @cached_property
-    def _single(self) -> Session:
-        """The session that all workers share: it runs on the thread that calls it."""
-        return open_session(self._model, self._role, self._options, threads=1)
-
-    def _side_by_side(
-        self, batches: Sequence[Sequence[Sentence]], decoding: Decoding, scores: bool
-    ) -> list[list[Found]]:
-        session = self._single
-        futures = [
-            self._pool.submit(self._search, session, batch, decoding, scores) for batch in batches
-        ]
-        try:
-            return [future.result() for future in futures]
-        finally:  # after Ctrl-C or an error, nothing that has not begun is begun
-            for future in futures:
-                future.cancel()
-
-    def _search(
-        self, session: Session, batch: Sequence[Sentence], decoding: Decoding, scores: bool
-    ) -> list[Found]:
+    def _run(self, batch: Sequence[Sentence], decoding: Decoding, scores: bool) -> list[Found]:
         feeds: dict[str, NDArray[Any]] = {
             "input_ids": self._pad([sentence.source for sentence in batch]),  # (batch, source)
             "prefix_ids": self._pad([sentence.prefix for sentence in batch]),  # (batch, prefix)
@@ -182,7 +179,7 @@ class Decoder:
             "no_repeat_ngram_size": np.array(decoding.no_repeat_ngram_size, np.int64),
             "return_scores": np.array(scores or decoding.n_best > 1, np.bool_),
         }
-        tokens, totals = session.run(feeds, ["tokens", "scores"])
+        tokens, totals = self.session.run(feeds, ["tokens", "scores"])
         best = slice(decoding.n_best)
         return [
             self._found(rows, row_scores)

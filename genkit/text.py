@@ -126,23 +126,26 @@ class LineReader:
         # A daemon: it may stand in a read that never returns when the program is done.
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
 
-    def take(self, weight: int) -> list[Line]:
-        """Wait until there is a line, and return all that wait, up to ``weight`` bytes.
+    def take(self, weight: int, *, wait: bool = True) -> list[Line] | None:
+        """All lines that wait, up to ``weight`` bytes, but at least one however long it is.
 
-        At least one line comes, however long; none means that the stream has ended. Raises
-        InputError when reading failed, after the lines before it were taken.
+        If none is there, wait for one, or else return an empty list; at the end of the stream
+        return None. Raises InputError when reading failed, after the lines before it were
+        taken.
         """
         with self._changed:
-            while not self._waiting and not self._ended:
+            while wait and not self._waiting and not self._ended:
                 self._changed.wait(1.0)  # on Windows, Ctrl-C does not end a wait without limit
+            if self._ended and not self._waiting:
+                if self._error is not None:
+                    raise self._error
+                return None
             lines: list[Line] = []
             while self._waiting and (not lines or self._waiting[0].weight <= weight):
                 lines.append(self._waiting.popleft())
                 weight -= lines[-1].weight
                 self._weight -= lines[-1].weight
             self._changed.notify()
-        if not lines and self._error is not None:
-            raise self._error
         return lines
 
     def _read(self, stream: BinaryIO) -> None:
@@ -167,8 +170,8 @@ class LineReader:
 # These always part what stands on either side of them: a table keeps its columns.
 _SEPARATOR = re.compile("([\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+)")
 # Without one of these inside, a text is one sentence.
-_INNER_END = re.compile(r"[^\w\s,;:&+/'’–—-]\s+\S|[。！？｡]")  # noqa: RUF001 (full-width marks are meant)
-_WIDE_END = "。！？｡”」』"  # noqa: RUF001 (nothing needs to follow these)
+_INNER_END = re.compile(r"[^\w\s,;:&+/'’–—-]\s+\S|[。！？｡]")
+_WIDE_END = "。！？｡”」』"
 _SPACES = {ord(char): " " for char in map(chr, range(0x3001)) if char.isspace()}
 
 
@@ -207,7 +210,7 @@ def _segment(text: str, language: str) -> list[str]:
 
 # Tokens
 
-_CLAUSE = re.compile(r"[,;:)\]}”»–—-]\s+|[、，；：]")  # noqa: RUF001 (as above)
+_CLAUSE = re.compile(r"[,;:)\]}”»–—-]\s+|[、，；：]")
 _SPACE = re.compile(r"\s+")
 # What would break "a line in, a line out", were a model to write it.
 _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " ")

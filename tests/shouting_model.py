@@ -169,8 +169,7 @@ class ShoutingSession:
     precision = "fp32"
     reason = "a test"
 
-    def __init__(self, threads: int = 1) -> None:
-        self.threads = threads
+    def __init__(self) -> None:
         self.feeds: list[Feeds] = []
         self.error: Exception | None = None
         """What to raise instead."""

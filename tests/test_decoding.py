@@ -30,9 +30,9 @@ def make(model: Model, monkeypatch: pytest.MonkeyPatch) -> Make:
     """A decoder of so many threads, and the session behind it."""
 
     def make(threads: int = 1) -> tuple[Decoder, ShoutingSession]:
-        session = ShoutingSession(threads)
+        session = ShoutingSession()
         monkeypatch.setattr(genkit.decoding, "open_session", lambda *_, **__: session)
-        return Decoder(model, "translate", RuntimeOptions()), session
+        return Decoder(model, "translate", RuntimeOptions(threads=threads)), session
 
     return make
 
@@ -49,7 +49,7 @@ class TestResults:
     def test_hypotheses_have_their_end_and_no_padding(self, make: Make) -> None:
         decoder, _ = make()
         short, long = sentence("ab"), sentence("abcd")
-        found = decoder.run([short, long], Decoding(beam_size=3, n_best=2))
+        found = decoder.search([short, long], Decoding(beam_size=3, n_best=2)).result()
         assert found[short] == Found(
             ((*ids("AB"), EOS), (*ids("AB!"), EOS)), pytest.approx((-0.3, -0.4)), ended=True
         )
@@ -58,14 +58,16 @@ class TestResults:
     def test_one_that_reached_its_longest_has_no_end(self, make: Make) -> None:
         decoder, _ = make()
         good, cut = sentence("ab"), sentence("a?")
-        found = decoder.run([good, cut], Decoding(max_length=5))
+        found = decoder.search([good, cut], Decoding(max_length=5)).result()
         assert (found[good].ended, found[cut].ended) == (True, False)
         assert found[cut].hypotheses == (ids("A????"),)
 
     def test_the_prefix_is_part_of_them(self, make: Make) -> None:
         decoder, _ = make()
         forced = sentence("ab", prefix="xyz")
-        assert decoder.run([forced], GREEDY)[forced].hypotheses == ((*ids("xyzAB"), EOS),)
+        assert decoder.search([forced], GREEDY).result()[forced].hypotheses == (
+            (*ids("xyzAB"), EOS),
+        )
 
     @pytest.mark.parametrize(
         ("decoding", "scores", "asked"),
@@ -79,13 +81,13 @@ class TestResults:
         self, make: Make, decoding: Decoding, scores: bool, asked: bool
     ) -> None:
         decoder, session = make()
-        found = decoder.run([sentence("ab")], decoding, scores=scores)
+        found = decoder.search([sentence("ab")], decoding, scores=scores).result()
         assert [bool(feeds["return_scores"]) for feeds in session.feeds] == [asked]
         assert bool(found[sentence("ab")].scores[0]) == asked
 
     def test_nothing_gives_nothing(self, make: Make) -> None:
         decoder, session = make()
-        assert decoder.run([], GREEDY) == {}
+        assert decoder.search([], GREEDY).result() == {}
         assert session.feeds == []
 
 
@@ -100,7 +102,7 @@ class TestFeeds:
             no_repeat_ngram_size=4,
             repetition_penalty=1.5,
         )
-        decoder.run([sentence("ab")], decoding)
+        decoder.search([sentence("ab")], decoding).result()
         (feeds,) = session.feeds
         assert {name: value.tolist() for name, value in feeds.items() if value.ndim == 0} == {
             "beam_size": 3,
@@ -117,7 +119,7 @@ class TestFeeds:
         self, make: Make, model: Model, prefix: str
     ) -> None:
         decoder, session = make()
-        decoder.run([sentence("ab", prefix), sentence("abc")], GREEDY)
+        decoder.search([sentence("ab", prefix), sentence("abc")], GREEDY).result()
         (feeds,) = session.feeds
         assert {name: (value.dtype.name, value.ndim) for name, value in feeds.items()} == {
             spec.name: (spec.dtype, len(spec.shape))
@@ -127,7 +129,7 @@ class TestFeeds:
 
     def test_rows_are_padded_at_their_end(self, make: Make) -> None:
         decoder, session = make()
-        decoder.run([sentence("a", prefix="xy"), sentence("abc", prefix="z")], GREEDY)
+        decoder.search([sentence("a", prefix="xy"), sentence("abc", prefix="z")], GREEDY).result()
         (feeds,) = session.feeds
         assert feeds["input_ids"].tolist() == [[*ids("abc"), EOS], [*ids("a"), EOS, PAD, PAD]]
         assert feeds["prefix_ids"].tolist() == [[*ids("z"), PAD], [*ids("xy")]]
@@ -135,7 +137,7 @@ class TestFeeds:
     def test_the_longest_output_depends_on_the_sentence_alone(self, make: Make) -> None:
         decoder, session = make()
         texts = [sentence("ab"), sentence("abcd", prefix="xy"), sentence("a" * 20)]
-        decoder.run(texts, GREEDY)
+        decoder.search(texts, GREEDY).result()
         (feeds,) = session.feeds
         assert feeds["max_length"].tolist() == [MAX_POSITIONS, 3 * 5 + 20 + 2, 3 * 3 + 20]
 
@@ -179,7 +181,7 @@ class TestBatches:
 
     def test_a_sentence_that_comes_twice_is_done_once(self, make: Make) -> None:
         decoder, session = make()
-        found = decoder.run([sentence("a"), sentence("a", prefix="b")] * 10, GREEDY)
+        found = decoder.search([sentence("a"), sentence("a", prefix="b")] * 10, GREEDY).result()
         assert len(found) == 2
         assert sum(len(feeds["input_ids"]) for feeds in session.feeds) == 2
 
@@ -188,20 +190,21 @@ class TestThreads:
     many = [sentence("a" * (i % 20) + "b" * (i // 20)) for i in range(400)]
 
     def test_they_do_not_change_results(self, make: Make) -> None:
-        results = [make(n)[0].run(self.many, GREEDY, batch_tokens=100) for n in (1, 2, 7)]
+        searches = [make(n)[0].search(self.many, GREEDY, batch_tokens=100) for n in (1, 2, 7)]
+        results = [search.result() for search in searches]
         assert results[0] == results[1] == results[2]
 
     def test_each_takes_a_batch_at_a_time(self, make: Make) -> None:
         decoder, session = make(threads=3)
         session.together = 3  # runs wait for each other: it hangs if there are fewer threads
-        decoder.run([sentence(c * 9) for c in "abc"], GREEDY)
+        decoder.search([sentence(c * 9) for c in "abc"], GREEDY).result()
         assert len(session.feeds) == 3
 
     def test_after_an_error_nothing_new_is_begun(self, make: Make) -> None:
         decoder, session = make(threads=2)
         session.error = RuntimeError("out of memory")
         with pytest.raises(RuntimeError, match="out of memory"):
-            decoder.run(self.many, GREEDY, batch_tokens=1)
+            decoder.search(self.many, GREEDY, batch_tokens=1).result()
         assert len(session.feeds) < len(self.many)
 
 
@@ -228,18 +231,19 @@ class TestSettings:
     def test_the_model_has_limits(self, make: Make) -> None:
         decoder, _ = make()
         with pytest.raises(UsageError, match="max length 65 is more than the 64 positions"):
-            decoder.run([sentence("a")], Decoding(max_length=65))
+            decoder.search([sentence("a")], Decoding(max_length=65))
         with pytest.raises(UsageError, match="the prefix has 10 tokens, the max length is 10"):
-            decoder.run([sentence("a", prefix="0123456789")], Decoding(max_length=10))
+            decoder.search([sentence("a", prefix="0123456789")], Decoding(max_length=10))
         with pytest.raises(UsageError, match="batch tokens must be at least 1, is 0"):
-            decoder.run([sentence("a")], GREEDY, batch_tokens=0)
+            decoder.search([sentence("a")], GREEDY, batch_tokens=0)
 
 
 def test_the_graph_agrees_with_the_stand_in(make: Make, model: Model) -> None:
     real = Decoder(model, "translate", RuntimeOptions(device="cpu", threads=2))
     fake, _ = make()
     texts = [sentence("a" * i + "b") for i in range(1, 30)]
-    found, expected = (decoder.run(texts, GREEDY, batch_tokens=64) for decoder in (real, fake))
+    found = real.search(texts, GREEDY, batch_tokens=64).result()
+    expected = fake.search(texts, GREEDY, batch_tokens=64).result()
     assert {s: f.hypotheses for s, f in found.items()} == {
         s: f.hypotheses for s, f in expected.items()
     }

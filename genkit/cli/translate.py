@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -35,9 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 TASK = "translate"
-SMALLEST_WINDOW, LARGEST_WINDOW = 1 << 12, 1 << 20
-"""Bytes of lines that are translated at a time."""
-WINDOW_SECONDS = 1.0
+SMALLEST_WINDOW, LARGEST_WINDOW = 1 << 12, 1 << 16
+"""Bytes of lines that are translated at a time: of the first ones, and at most a thread."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -180,35 +181,30 @@ def translate(
     with _input(texts, input_file, streams) as (name, stream), streams.output(output) as out:
         reader = LineReader(stream)  # reads while the model is loaded
         translator = Translator(found, RuntimeOptions(device, precision, threads))
-        session = translator.session
-        streams.note(
-            f"{found.card.name} on {session.device} ({session.reason}), {session.precision}, "
-            f"{session.threads} thread(s)"
-        )
+        streams.note(f"{found.card.name} on {translator.runs_on}")
         if stream.isatty():
             streams.tell("type a line and Enter; Ctrl-D ends")
+        stream_texts = partial(
+            translator.stream,
+            decoding=decoding,
+            prefix=prefix,
+            to=target,
+            scores=scores or json,
+            batch_tokens=batch_tokens,
+        )
+        windows = _windows(reader, LARGEST_WINDOW * translator.threads)
         totals = _Totals()
-        for lines in _windows(reader):
-            results = iter(
-                translator.translate(
-                    [line.text for line in lines if line.error is None],
-                    decoding,
-                    prefix=prefix,
-                    to=target,
-                    scores=scores or json,
-                    batch_tokens=batch_tokens,
-                )
-            )
-            for line in lines:
-                where = f"{name}line {line.number}"
-                result = next(results) if line.error is None else None
-                if result is None:
-                    streams.error(f"{where}: {line.error}")
-                elif result.truncated:
-                    streams.warn(f"{where}: cut at the maximum length of a translation")
-                totals.add(result)
-                out.write(write(line, result))
-            out.flush()
+        with closing(_translated(windows, stream_texts)) as done:
+            for window in done:
+                for line, result in window:
+                    where = f"{name}line {line.number}"
+                    if result is None:
+                        streams.error(f"{where}: {line.error}")
+                    elif result.truncated:
+                        streams.warn(f"{where}: cut at the maximum length of a translation")
+                    totals.add(result)
+                    out.write(write(line, result))
+                out.flush()
     if stats:
         streams.tell(str(totals))
     if totals.failed:
@@ -234,19 +230,13 @@ def _find(name: str | None, source: str | None, target: str | None) -> Model:
         return found
     models = list_models(TASK)
     fitting = [model for model in models if fits(model.card)]
-    if not fitting:
-        names = ", ".join(model.card.name for model in models) or "none"
-        raise ModelNotFoundError(
-            f"no model translates from {pair}", hint=f"translation models here: {names}"
-        )
-    if len(fitting) > 1:
-        fitting = [m for m in fitting if "default" in m.card.tags] or fitting
-    if len(fitting) > 1:
-        names = ", ".join(model.card.name for model in fitting)
-        raise UsageError(
-            f"several models translate from {pair}", hint=f"choose one with --model: {names}"
-        )
-    return fitting[0]
+    chosen = [model for model in fitting if "default" in model.card.tags] or fitting
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(model.card.name for model in chosen or models) or "none"
+    if chosen:
+        raise UsageError(f"several models translate from {pair}", hint=f"--model one of: {names}")
+    raise ModelNotFoundError(f"no model translates from {pair}", hint=f"there is: {names}")
 
 
 @contextmanager
@@ -267,20 +257,47 @@ def _input(
             yield f"{path}: ", file
 
 
-def _windows(reader: LineReader) -> Iterator[list[Line]]:
-    """All that waits, again and again, but no more than is done in about a second.
+def _windows(reader: LineReader, largest: int) -> Iterator[list[Line]]:
+    """The lines, as many at a time as wait; none at all if nothing waits just now.
 
-    So the first lines of a long stream come at once, and no more than a second of work is lost
-    when it ends early; the more lines at a time, the better they can be batched.
+    The first windows are small, so that the beginning of a long stream is answered at once.
+    Larger ones make better batches, but more is lost when the reader leaves.
     """
     size = SMALLEST_WINDOW
-    while lines := reader.take(size):
-        begun = time.perf_counter()
-        yield lines
-        took = time.perf_counter() - begun
-        done = sum(line.weight for line in lines)
-        size = int(min(2 * size, WINDOW_SECONDS * done / took, LARGEST_WINDOW))
-        size = max(size, SMALLEST_WINDOW)
+    lines: list[Line] | None = []
+    while lines is not None:
+        try:
+            lines = reader.take(size, wait=not lines)
+        except InputError:
+            yield []  # what was begun is finished first
+            raise
+        if lines is not None:
+            yield lines
+        size = min(2 * size, largest)
+
+
+def _translated(
+    windows: Iterator[list[Line]],
+    stream: Callable[[Iterator[list[str] | None]], Generator[list[Translation], None, None]],
+) -> Generator[list[tuple[Line, Translation | None]], None, None]:
+    """The lines of each window, each with its translation unless it cannot be used."""
+    begun: deque[list[Line]] = deque()
+
+    def texts() -> Iterator[list[str] | None]:
+        for lines in windows:
+            if lines:
+                begun.append(lines)
+                yield [line.text for line in lines if line.error is None]
+            else:
+                yield None
+
+    with closing(stream(texts())) as results:
+        for result in results:
+            translations = iter(result)
+            yield [
+                (line, next(translations) if line.error is None else None)
+                for line in begun.popleft()
+            ]
 
 
 # How a line is written; the result of a line that cannot be used is None.

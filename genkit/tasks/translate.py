@@ -7,15 +7,16 @@ holds no letter (numbers, punctuation, emoji) is not translated but kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
-from genkit.decoding import BATCH_TOKENS, Decoder, Decoding, Sentence
+from genkit.decoding import BATCH_TOKENS, Decoder, Decoding, Search, Sentence
 from genkit.errors import UsageError
 from genkit.model import Model
-from genkit.runtime import RuntimeOptions, Session
+from genkit.runtime import RuntimeOptions
 from genkit.text import Tokenizer, split_sentences
 
 __all__ = ["Hypothesis", "Translation", "Translator"]
@@ -87,9 +88,18 @@ class Translator:
         self._longest = text.max_positions // 2 - bool(text.language_tokens)
 
     @property
-    def session(self) -> Session:
-        """What runs the model: knows its device, precision and threads."""
-        return self._decoder.session
+    def runs_on(self) -> str:
+        """The device, precision and threads, and why this device: for people to read."""
+        session = self._decoder.session
+        return (
+            f"{session.device} ({session.reason}), {session.precision}, "
+            f"{self._decoder.threads} thread(s)"
+        )
+
+    @property
+    def threads(self) -> int:
+        """How many batches are worked on at a time."""
+        return self._decoder.threads
 
     def __call__(
         self,
@@ -136,12 +146,45 @@ class Translator:
         ``batch_tokens`` source tokens, padding counted, or one sentence. Raises UsageError for
         settings that the model cannot follow.
         """
+        settings = _Settings(decoding or Decoding(), prefix, to, scores, batch_tokens)
+        return self._begin(texts, settings).result()
+
+    def stream(
+        self,
+        lists: Iterable[Sequence[str] | None],
+        decoding: Decoding | None = None,
+        *,
+        prefix: str = "",
+        to: str | None = None,
+        scores: bool = True,
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> Generator[list[Translation], None, None]:
+        """Translate lists of texts, one after the other, as ``translate`` does.
+
+        A list is begun before the one before it is done, so that no thread has to wait. None
+        in place of a list says that there is none yet: what was begun is then finished first.
+        """
+        settings = _Settings(decoding or Decoding(), prefix, to, scores, batch_tokens)
+        begun: deque[_Job] = deque()
+        try:
+            for texts in lists:
+                if texts is not None:
+                    begun.append(self._begin(texts, settings))
+                while begun and (texts is None or len(begun) > 1):
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for job in begun:
+                job.search.cancel()
+
+    def _begin(self, texts: Sequence[str], settings: _Settings) -> _Job:
         if isinstance(texts, str):
             raise TypeError("texts must be a list of strings; for one text: [text]")
-        decoding = decoding or Decoding()
-        start = self._language_token(to)
+        start = self._language_token(settings.to)
+        prefixes = self._prefixes(settings.prefix, texts)
         plans: list[list[str | Sentence]] = []
-        for parts, forced in zip(self._parts(texts), self._prefixes(prefix, texts), strict=True):
+        for parts, forced in zip(self._parts(texts), prefixes, strict=True):
             plan: list[str | Sentence] = []
             for part in parts:
                 if isinstance(part, str):
@@ -150,21 +193,13 @@ class Translator:
                     plan.append(Sentence((*start, *part), forced))
                     forced = ()
             plans.append(plan)
-        sentences = [part for part in chain(*plans) if isinstance(part, Sentence)]
-        found = self._decoder.run(sentences, decoding, scores=scores, batch_tokens=batch_tokens)
-        rows = [row for result in found.values() for row in result.hypotheses]
-        decoded = iter(self._target.decode(rows))
-        translated = {
-            sentence: Translation(
-                hypotheses=tuple(Hypothesis(next(decoded), score) for score in result.scores),
-                sentences=1,
-                source_tokens=len(sentence.source),
-                target_tokens=len(result.hypotheses[0]),
-                truncated=not result.ended,
-            )
-            for sentence, result in found.items()
-        }
-        return [_join(plan, translated, decoding.n_best) for plan in plans]
+        search = self._decoder.search(
+            (part for part in chain(*plans) if isinstance(part, Sentence)),
+            settings.decoding,
+            scores=settings.scores,
+            batch_tokens=settings.batch_tokens,
+        )
+        return _Job(plans, search, self._target, settings.decoding.n_best)
 
     def _prefixes(self, prefix: str | Sequence[str], texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens that each text's translation starts with."""
@@ -211,6 +246,42 @@ class Translator:
             else:
                 before, _, after = piece.partition(core)
                 yield [before, row, after]
+
+
+class _Settings(NamedTuple):
+    """The arguments of ``translate``."""
+
+    decoding: Decoding
+    prefix: str | Sequence[str]
+    to: str | None
+    scores: bool
+    batch_tokens: int
+
+
+class _Job(NamedTuple):
+    """Texts whose sentences are being translated."""
+
+    plans: list[list[str | Sentence]]
+    """Each text as strings to keep and sentences to translate."""
+    search: Search
+    tokenizer: Tokenizer
+    n_best: int
+
+    def result(self) -> list[Translation]:
+        found = self.search.result()
+        rows = [row for result in found.values() for row in result.hypotheses]
+        texts = iter(self.tokenizer.decode(rows))
+        translated = {
+            sentence: Translation(
+                hypotheses=tuple(Hypothesis(next(texts), score) for score in result.scores),
+                sentences=1,
+                source_tokens=len(sentence.source),
+                target_tokens=len(result.hypotheses[0]),
+                truncated=not result.ended,
+            )
+            for sentence, result in found.items()
+        }
+        return [_join(plan, translated, self.n_best) for plan in self.plans]
 
 
 def _join(

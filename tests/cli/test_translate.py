@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -25,6 +25,7 @@ from genkit.decoding import BATCH_TOKENS, Decoding
 from genkit.streams import Streams
 from genkit.tasks import translate as task
 from genkit.tasks.translate import Hypothesis, Translation
+from genkit.text import Line
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
 
@@ -79,6 +80,16 @@ class TestFilter:
 
     def test_a_file_that_is_not_there(self, run: Callable[..., Run]) -> None:
         assert run("-i", "no.txt") == (1, "", "genkit: no.txt: No such file or directory\n")
+
+    def test_a_read_error_comes_after_the_lines_before_it(self, run: Callable[..., Run]) -> None:
+        class Breaks(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                if data := super().read(size):
+                    return data
+                raise OSError(5, "Input/output error")
+
+        code, out, err = run(stdin=Breaks(b"one\ntwo\nthr"))
+        assert (code, out, err) == (1, "ONE\nTWO\n", "genkit: cannot read: Input/output error\n")
 
     def test_a_megabyte_in_one_line(self, run: Callable[..., Run]) -> None:
         line = "All work and no play. " * 45_000
@@ -163,14 +174,14 @@ class TestOptions:
     ) -> None:
         seen: dict[str, Any] = {}
 
-        def translate(self: Any, texts: Sequence[str], decoding: Decoding, **rest: Any) -> Any:
+        def stream(self: Any, lists: Any, decoding: Decoding, **rest: Any) -> Iterator[Any]:
             seen.update(rest, decoding=decoding)
-            return []
+            yield from []
 
-        monkeypatch.setattr(task.Translator, "translate", translate)
+        monkeypatch.setattr(task.Translator, "stream", stream)
         options = "--beam-size 5 --length-penalty 0.6 --max-length 40 --n-best 2 --prefix Ja "
         options += "--no-repeat-ngram-size 3 --repetition-penalty 1.2 --batch-tokens 99"
-        run(*options.split(), stdin=b"\xff\n")
+        run(*options.split())
         assert seen == {
             "decoding": Decoding(
                 beam_size=5,
@@ -226,8 +237,12 @@ class TestOptions:
     def test_a_translation_that_was_cut_is_warned_of(
         self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        cut = Translation((Hypothesis("A", -1.0),), 1, 2, 2, truncated=True)
-        monkeypatch.setattr(task.Translator, "translate", lambda *_, **__: [cut])
+        def stream(self: Any, lists: Any, *_: Any, **__: Any) -> Iterator[list[Translation]]:
+            for texts in filter(None, lists):
+                cut = Translation((Hypothesis("A", -1.0),), 1, 2, 2, truncated=True)
+                yield [cut for _ in texts]
+
+        monkeypatch.setattr(task.Translator, "stream", stream)
         warning = "genkit: warning: line 1: cut at the maximum length of a translation\n"
         assert run("a") == (0, "A\n", warning)
         assert run("-q", "a") == (0, "A\n", "")
@@ -261,7 +276,7 @@ class TestModels:
         assert code == 2
         assert err == (
             "genkit: several models translate from any language to cc\n"
-            "hint: choose one with --model: aa-cc, aa-cc-big\n"
+            "hint: --model one of: aa-cc, aa-cc-big\n"
         )
         assert self.translate("--to", "cc", "--model", "aa-cc-big").code == 0
 
@@ -272,65 +287,49 @@ class TestModels:
         assert "aa-bb" in err
 
 
-class TestWindows:
-    """Lines are translated some at a time: few at first, then as many as a second allows."""
+def test_memory_is_bounded_however_many_lines(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a translator that takes no time, and a count of what is between input and output."""
+    windows: list[int] = []
+    most_between = 0
 
-    @pytest.fixture
-    def windows(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """The number of lines in each window, with a translator that takes no time."""
-        sizes: list[int] = []
+    def stream(self: Any, lists: Any, **_: Any) -> Iterator[list[Translation]]:
+        for texts in lists:
+            if texts:
+                windows.append(len(texts))
+                yield [Translation((Hypothesis(text, 0.0),), 1, 1, 1, False) for text in texts]
 
-        def translate(self: Any, texts: Sequence[str], *_: Any, **__: Any) -> list[Translation]:
-            sizes.append(len(texts))
-            return [Translation((Hypothesis(text, 0.0),), 1, 1, 1, False) for text in texts]
+    monkeypatch.setattr(task.Translator, "stream", stream)
 
-        monkeypatch.setattr(task.Translator, "translate", translate)
-        return sizes
+    class Lines(io.RawIOBase):
+        """Many lines, a thousand a read."""
 
-    def test_memory_is_bounded_however_many_lines(self, model: Path, windows: list[int]) -> None:
-        class Lines(io.RawIOBase):
-            """Many lines, a thousand a read."""
+        count = 0
 
-            count = 0
+        def read(self, size: int = -1) -> bytes:
+            nonlocal most_between
+            most_between = max(most_between, self.count - out.lines)
+            if self.count == 200_000:
+                return b""
+            self.count += 1000
+            return b"How are you today?\n" * 1000
 
-            def read(self, size: int = -1) -> bytes:
-                if self.count == 200_000:
-                    return b""
-                self.count += 1000
-                most_ahead.append(self.count - out.lines)
-                return b"How are you today?\n" * 1000
+    class Counter(io.RawIOBase):
+        lines = 0
 
-        class Counter(io.RawIOBase):
-            lines = 0
+        def write(self, data: Any) -> int:
+            self.lines += 1
+            return len(data)
 
-            def write(self, data: Any) -> int:
-                self.lines += 1
-                return len(data)
-
-        most_ahead: list[int] = []
-        out = Counter()
-        streams = Streams(Lines(), out, io.StringIO())  # type: ignore[arg-type]
-        assert main(["translate", "--model", str(model)], streams) == 0
-        assert out.lines == sum(windows) == 200_000
-        a_line = 128 + 18
-        assert windows[0] <= command.SMALLEST_WINDOW / a_line
-        assert max(windows) <= command.LARGEST_WINDOW / a_line
-        # A window being translated, the reader's room, and the chunk in its hands.
-        assert max(most_ahead) <= (command.LARGEST_WINDOW + (1 << 21)) / a_line + 2000
-
-    def test_a_slow_model_gets_small_windows(
-        self, run: Callable[..., Run], windows: list[int], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        now = 0.0
-
-        def clock() -> float:
-            nonlocal now
-            now += 0.02 * windows[-1] if windows else 0.0  # 50 lines a second
-            return now
-
-        monkeypatch.setattr(command.time, "perf_counter", clock)
-        run(stdin=b"a line\n" * 2000)
-        assert max(windows) <= 60
+    out = Counter()
+    streams = Streams(Lines(), out, io.StringIO())  # type: ignore[arg-type]
+    assert main(["translate", "--threads", "3", "--model", str(model)], streams) == 0
+    assert out.lines == sum(windows) == 200_000
+    a_line = Line(1, "How are you today?", "\n").weight
+    largest = 3 * command.LARGEST_WINDOW
+    assert windows[0] <= command.SMALLEST_WINDOW / a_line
+    assert max(windows) <= largest / a_line
+    # A window being written, the reader's room, and the lines in its hands.
+    assert most_between <= (largest + (1 << 21)) / a_line + 1000
 
 
 Start = Callable[..., subprocess.Popen[bytes]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,9 +28,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture
 def make(model: Model, monkeypatch: pytest.MonkeyPatch) -> Make:
     def make(threads: int = 1, model: Model = model) -> tuple[Translator, ShoutingSession]:
-        session = ShoutingSession(threads)
+        session = ShoutingSession()
         monkeypatch.setattr(genkit.decoding, "open_session", lambda *_, **__: session)
-        return Translator(model, RuntimeOptions()), session
+        return Translator(model, RuntimeOptions(threads=threads)), session
 
     return make
 
@@ -131,6 +131,50 @@ class TestNBest:
         assert translator.translate(["7"], Decoding(n_best=4))[0].hypotheses == (
             Hypothesis("7", 0.0),
         )
+
+
+class TestStream:
+    def test_lists_come_back_in_order(self, make: Make) -> None:
+        translator, _ = make(threads=2)
+        lists = [["a", "b. c"], [], ["1"], ["d"]]
+        texts = [[result.text for result in results] for results in translator.stream(lists)]
+        assert texts == [["A", "B. C"], [], ["1"], ["D"]]
+
+    def test_the_next_list_is_begun_before_the_last_is_done(self, make: Make) -> None:
+        translator, session = make(threads=2)
+        session.together = 2  # no run ends before two are under way
+        assert len(list(translator.stream([["a"], ["b"]]))) == 2
+
+    def test_with_none_there_yet_what_was_begun_is_finished(self, make: Make) -> None:
+        translator, _ = make()
+        events: list[str] = []
+
+        def lists() -> Iterator[list[str] | None]:
+            for texts in (["a"], None, None, ["b"], ["c"], None):
+                events.append(f"asked, gets {texts}")
+                yield texts
+
+        for results in translator.stream(lists()):
+            events.append(results[0].text)  # noqa: PERF401 (lists() appends meanwhile)
+        assert events == [
+            "asked, gets ['a']",
+            "asked, gets None",
+            "A",
+            "asked, gets None",
+            "asked, gets ['b']",
+            "asked, gets ['c']",
+            "B",
+            "asked, gets None",
+            "C",
+        ]
+
+    def test_nothing_new_is_begun_after_it_was_closed(self, make: Make) -> None:
+        translator, session = make()
+        lists = [["a"], [f"{'x' * (i % 20)} y {i}" for i in range(1000)]]
+        results = translator.stream(lists, batch_tokens=1)
+        next(results)
+        results.close()
+        assert len(session.feeds) < 1000
 
 
 class TestLanguages:
