@@ -173,7 +173,7 @@ def _default(task: str | None) -> Model:
         raise _not_found(task, None)
     chosen = [m for m in models if "default" in m.card.tags] or models
     if len(chosen) > 1 and "default" not in chosen[0].card.tags:
-        names = ", ".join(model.card.name for model in models)
+        names = ", ".join(model.path.name for model in models)
         raise ModelNotFoundError(
             f"several models for {task}, and none is the default", hint=f"--model one of: {names}"
         )
@@ -216,8 +216,9 @@ def _not_found(task: str | None, name: str | None) -> ModelNotFoundError:
 
 
 def _try_open(folder: Path) -> Model | ModelError:
+    """Open a folder of the search path, which lies among the models of its task."""
     try:
-        return open_model(folder)
+        return _of_task(open_model(folder), folder.parent.name)
     except ModelError as error:
         return error
 

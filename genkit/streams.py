@@ -6,12 +6,13 @@ nothing else; everything said to a person goes to stderr.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
@@ -21,7 +22,7 @@ from genkit.errors import GenkitError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Streams", "atomic_file", "captured_output", "drop_stdout", "json_line"]
+__all__ = ["Streams", "atomic_file", "captured_output", "json_line"]
 
 PROGRAM = "genkit"
 
@@ -62,6 +63,17 @@ class Streams:
     def flush(self) -> None:
         """Hand over what was written to whoever reads it."""
         self.stdout.flush()
+
+    def discard(self) -> None:
+        """Send the rest of stdout nowhere, after its reader went away or its disk filled up.
+
+        Without this Python complains on stderr when it empties its buffers at the end.
+        """
+        with suppress(OSError):  # a stream in memory has no descriptor, and needs none
+            descriptor = self.stdout.fileno()
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
     @contextmanager
     def output(self, path: Path | None) -> Iterator[BinaryIO]:
@@ -178,41 +190,35 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def captured_output() -> Iterator[Callable[[], str]]:
-    """Catch whatever is written to file descriptors 1 and 2 while the block runs.
+    """Catch whatever is written to stdout and stderr while the block runs.
 
     Libraries that print by themselves (ONNX Runtime's providers do, to both) must not reach
-    a pipe. The block is given a function that returns what was caught so far.
+    a pipe: this holds for Python's streams and, below them, for file descriptors 1 and 2. The
+    block is given a function that returns what was caught so far.
     """
     import tempfile
 
-    with tempfile.TemporaryFile() as sink:
+    with tempfile.TemporaryFile(buffering=0) as sink:
 
         def caught() -> str:
-            _flush_all()
+            _flush_c()
             sink.seek(0)
             return sink.read().decode("utf-8", "replace")
 
-        _flush_all()
+        _flush_c()
         saved = {descriptor: os.dup(descriptor) for descriptor in (1, 2) if _is_open(descriptor)}
+        text = io.TextIOWrapper(sink, "utf-8", write_through=True)
         try:
             for descriptor in saved:
                 os.dup2(sink.fileno(), descriptor)
-            yield caught
+            with redirect_stdout(text), redirect_stderr(text):
+                yield caught
         finally:
-            _flush_all()
+            _flush_c()
+            text.detach()
             for descriptor, copy in saved.items():
                 os.dup2(copy, descriptor)
                 os.close(copy)
-
-
-def drop_stdout() -> None:
-    """Send the rest of stdout nowhere, after its reader has gone away.
-
-    Without this Python complains on stderr when it flushes stdout at the end.
-    """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
 
 
 def _binary(stream: TextIO | None, mode: str) -> BinaryIO:
@@ -228,12 +234,8 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def _flush_all() -> None:
-    """Empty the buffers of Python and of the C library."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with suppress(OSError, ValueError):
-                stream.flush()
+def _flush_c() -> None:
+    """Empty the buffers of the C library, which lie below those of Python."""
     if os.name == "posix":
         import ctypes
 

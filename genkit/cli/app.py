@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from genkit import __version__
 from genkit.cli.options import require_subcommand
 from genkit.errors import ExitCode, GenkitError, UsageError
-from genkit.streams import Streams, drop_stdout
+from genkit.streams import Streams
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -102,13 +102,19 @@ def main(args: Sequence[str] | None = None, streams: Streams | None = None) -> i
     arguments = list(sys.argv[1:] if args is None else args)
     streams = Streams.of_process() if streams is None else streams
     with warnings.catch_warnings():
+        warnings.simplefilter("default", RuntimeWarning)  # the category of ours
         warnings.showwarning = lambda message, *_: streams.warn(str(message))
         try:
             code = _run(arguments, streams)
             streams.flush()
         except BrokenPipeError:  # the reader has had enough (`genkit ... | head -1`)
-            drop_stdout()
+            streams.discard()
             return ExitCode.OK
+        except OSError as error:  # a full disk, a folder that may not be written
+            _show_origin(streams)
+            streams.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            streams.discard()
+            return ExitCode.INPUT_FAILED
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
     return code
@@ -129,8 +135,13 @@ def _run(arguments: list[str], streams: Streams) -> int:
         streams.error(" ".join(error.format_message().split()).rstrip("."), hint)
         return ExitCode.USAGE
     except GenkitError as error:
-        if streams.verbosity >= 2 or os.environ.get("GENKIT_DEBUG"):
-            traceback.print_exc(file=streams.stderr)
+        _show_origin(streams)
         streams.report(error)
         return error.exit_code
     return ExitCode.OK
+
+
+def _show_origin(streams: Streams) -> None:
+    """Show where the error that is being handled came from, if that was asked for."""
+    if streams.verbosity >= 2 or os.environ.get("GENKIT_DEBUG"):
+        traceback.print_exc(file=streams.stderr)

@@ -63,10 +63,11 @@ def export(
                 checkpoint, output, name=name, overwrite=overwrite, report=streams.tell
             )
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in NEEDED:
             raise
         raise RuntimeUnavailableError(
-            f"export needs {error.name}, which is not installed",
+            f"export needs {missing}, which is not installed",
             hint="pip install 'genkit-onnx[export]'",
         ) from error
     streams.write(f"{folder}\n")

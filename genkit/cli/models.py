@@ -147,7 +147,7 @@ def _row(model: Model) -> tuple[str, ...]:
     card = model.card
     return (
         card.task,
-        card.name,
+        model.path.name,
         ",".join(_precisions(model)),
         _human(_size(model)),
         card.description.splitlines()[0],
