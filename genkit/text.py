@@ -248,8 +248,9 @@ class Tokenizer:
     def split(self, text: str, limit: int) -> list[str]:
         """Cut a text into pieces of at most ``limit`` tokens, special tokens counted.
 
-        (A single character may have more.) It is cut after a clause if it can be, else at a space, else between two tokens, and
-        rather into equal parts than into a long and a short one. Joined, they are the text.
+        (A single character may have more.) It is cut after a clause if it can be, else at a
+        space, else between two tokens, and rather into two equal parts than into a long and a
+        short one. Joined, the pieces are the text.
         """
         pieces: list[str] = []
         start = 0

@@ -33,6 +33,7 @@ class TestReadLines:
             Line(4, "c", ""),
         ]
 
+    @settings(deadline=None)
     @given(st.binary())
     def test_good_lines_and_their_ends_are_the_input(self, data: bytes) -> None:
         lines = lines_of(data)
@@ -109,8 +110,17 @@ class TestLineReader:
         assert reader.take(1000, wait=False) is None
 
     def test_what_waits_is_taken_at_once_up_to_a_limit(self) -> None:
-        reader = LineReader(io.BytesIO(b"line\n" * 100))
-        time.sleep(0.1)
+        asked_again = threading.Event()  # so all of the first chunk waits
+
+        class Stream(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                data = super().read(size)
+                if not data:
+                    asked_again.set()
+                return data
+
+        reader = LineReader(Stream(b"line\n" * 100))
+        assert asked_again.wait(10)
         a_line = Line(1, "line", "\n").weight
         assert len(texts(reader.take(10 * a_line))) == 10
         assert len(texts(reader.take(1000 * a_line))) == 90
@@ -204,7 +214,7 @@ class TestSplitSentences:
     def test_blank_text_has_no_words(self, text: str) -> None:
         assert "".join(split_sentences(text, "en")) == text
 
-    @settings(max_examples=500)
+    @settings(max_examples=500, deadline=None)
     @given(
         st.lists(
             st.sampled_from([*'aBé1.!?“”()"*-😀。 \t\r\u00a0\u2029\u200b\u0301', "J.", "Dr.", "  "])
@@ -280,7 +290,7 @@ class TestSplit:
     def test_a_character_is_never_cut(self, tokenizer: Tokenizer) -> None:
         assert tokenizer.split("😀é", 4) == ["😀", "é"]
 
-    @settings(max_examples=200)
+    @settings(max_examples=200, deadline=None)
     @given(words=st.lists(st.sampled_from(["a", "bb", " ", ", ", "😀", "é", "e\u0301", "ccccc"])))
     def test_pieces_fit_and_nothing_is_lost(self, tokenizer: Tokenizer, words: list[str]) -> None:
         text = "".join(words)
