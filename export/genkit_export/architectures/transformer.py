@@ -8,7 +8,7 @@ Transformer (`MarianMTModel` of Hugging Face transformers, CTranslate2's `Transf
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -69,16 +69,18 @@ def base(vocab_size: int) -> TransformerConfig:
     return TransformerConfig(vocab_size)
 
 
-def marian(vocab_size: int, **overrides: int | float) -> TransformerConfig:
-    """A Transformer with the choices of Marian's translation models (OPUS-MT)."""
-    return TransformerConfig(
-        vocab_size,
-        norm="post",
-        activation="silu",
-        position_layout="split",
-        output_bias=True,
-        **overrides,  # type: ignore[arg-type]
-    )
+MARIAN = {
+    "norm": "post",
+    "activation": "silu",
+    "position_layout": "split",
+    "output_bias": True,
+}
+"""The choices of Marian's translation models (OPUS-MT)."""
+
+
+def marian(vocab_size: int, **others: Any) -> TransformerConfig:
+    """A Transformer as Marian builds it, of any size."""
+    return TransformerConfig(vocab_size, **(MARIAN | others))
 
 
 def sinusoids(
