@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import genkit_export
 import pytest
 from shell import genkit, process
 
+import genkit_export
 from genkit.errors import InputError
 
 
