@@ -68,12 +68,15 @@ class GraphBuilder:
         return stored[key].name
 
     def weight(self, array: NDArray[np.float32]) -> str:
-        """A float32 constant, stored in half precision where that loses nothing; the cast is folded
-        when a session opens."""
+        """A float32 constant, stored in half precision where that loses nothing.
+
+        The cast is folded when a session opens, and its result belongs to this very graph: ONNX
+        Runtime packs weights in advance only if they are the graph's own or its parent's.
+        """
         half = array.astype(np.float16)
         if not np.array_equal(half.astype(np.float32), array):
             return self.constant(array)
-        return self.root("Cast", half, to=TensorProto.FLOAT)
+        return self("Cast", half, to=TensorProto.FLOAT)
 
     def graph(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
@@ -88,11 +91,14 @@ class GraphBuilder:
         names: Sequence[str],
         ends: Sequence[str],
         go: str,
+        *,
+        rounds: str | None = None,
         start: Sequence[str] | None = None,
     ) -> list[str]:
         """Add a Loop with the nodes of `body`, in which the states have the given names.
 
-        `ends` are their values after one round, `go` (bool scalar) tells whether another follows.
+        `ends` are their values after one round, `go` (bool scalar) tells whether another follows,
+        `rounds` (int64 scalar) how many there are at most.
         The states begin with `start`, or their own start values.
         """
         iteration = tensor(self.name("round"), TensorProto.INT64, ())
@@ -108,7 +114,7 @@ class GraphBuilder:
             [iteration, going, *carried], [tensor(go, TensorProto.BOOL, ()), *after]
         )
         values = [state.start for state in states] if start is None else start
-        return self.many("Loop", None, np.bool_(True), *values, outputs=len(states), body=graph)
+        return self.many("Loop", rounds, np.bool_(True), *values, outputs=len(states), body=graph)
 
     def rename(self, names: dict[str, str]) -> None:
         """Give outputs of the newest node names of their own."""

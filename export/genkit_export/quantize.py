@@ -47,7 +47,9 @@ class StaticInt8:
         return g(
             "MatMulIntegerToFloat",
             g("QuantizeLinear", x, scale, zero_point),
-            eight, scale, channel, zero_point, None, bias,
+            # Folded into the graph that uses it (see GraphBuilder.weight).
+            g("Transpose", np.ascontiguousarray(eight.T), perm=[1, 0]),
+            scale, channel, zero_point, None, bias,
             domain=MICROSOFT,
         )  # fmt: skip
 

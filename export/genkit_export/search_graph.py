@@ -1,6 +1,6 @@
 """Greedy and beam search as ONNX loops around the decoder step: one graph from ids to ids.
 
-Both searches are two nested loops. The inner one takes steps; it stops when a quarter of its rows
+Both searches are two nested loops. The inner one takes steps; it stops when an eighth of its rows
 have ended. The outer one then writes its rows' results to the output, drops the ended rows from
 every cache, and goes on with the rest, so that short sentences do not wait for long ones. What a
 row gets never depends on the other rows.
@@ -16,7 +16,7 @@ from onnx import TensorProto as T
 
 from .architectures.transformer import Transformer
 from .onnx_builder import GraphBuilder, tensor, vector
-from .search_steps import BeamStep, GreedyStep, Row, Search, SearchStep, State
+from .search_steps import BeamStep, GreedyStep, Row, Search, SearchStep, State, widen
 from .transformer_graph import Dense, Memory, TransformerGraph, dense_float32
 
 Signature = dict[str, tuple[int, tuple[str, ...], str]]
@@ -57,8 +57,10 @@ OUTPUTS: Signature = {
     ),
 }  # fmt: skip
 
-SMALL = 8
+SMALL = 4
 """Below this many rows, dropping some costs more than it saves."""
+SHARE = 8
+"""One in so many rows must have ended before rows are dropped."""
 
 
 def build(
@@ -94,7 +96,7 @@ def _outer_loop(root: GraphBuilder, step: SearchStep, memory: Memory) -> onnx.Gr
         State(T.INT64, ("rows",), g("Range", np.int64(0), g("Squeeze", batch), np.int64(1))),
         State(T.INT64, ("rows", 1), g("Unsqueeze", "max_length", vector(1))),
         State(T.INT64, ("rows", None), g("Concat", "prefix_ids", pad_column, axis=1)),
-        State(T.INT64, ("rows", 1), search.prefix_length(g)),
+        State(T.FLOAT, ("rows", None), search.divisors(g)),
         State(T.INT32, ("rows", "source"), memory.mask),
         *(State(T.FLOAT, ("rows", None, "source", None), kv) for kv in memory.keys_values),
     ]
@@ -113,21 +115,22 @@ def _outer_loop(root: GraphBuilder, step: SearchStep, memory: Memory) -> onnx.Gr
     shared_in, states_in, results_in = (
         [body.name("carried") for _ in group] for group in (shared, states, results)
     )
-    index, max_length, prefix, prefix_length, mask, *keys_values = shared_in
-    row = Row(max_length, prefix, prefix_length, Memory(keys_values, mask))
+    index, max_length, prefix, divisors, mask, *keys_values = shared_in
+    row = Row(max_length, prefix, divisors, Memory(keys_values, mask))
     rows = body("Shape", index)
-    few = body("Less", rows, vector(SMALL))
-    quarter = body("Div", rows, vector(4))
-    stop_at = body("Where", few, vector(0), body("Sub", rows, quarter))
+    some = body("Max", body("Div", rows, vector(SHARE)), vector(1))
+    enough = body("Where", body("Less", rows, vector(SMALL)), rows, some)
+    enough = body("Squeeze", enough)
 
-    ended = step.run(body, states, states_in, row, rows, stop_at)
+    ended = step.run(body, states, states_in, row, rows, enough)
     tokens, scores = step.results(body, ended, row)
-    wide = _widen(body, results_in[0], tokens, search.pad_id)
+    wide = widen(body, results_in[0], tokens, search.pad_id)
     results_out = [
         body("ScatterND", wide, body("Unsqueeze", index, vector(1)), tokens),
         body("ScatterND", results_in[1], body("Unsqueeze", index, vector(1)), scores),
     ]
-    keep = body("Squeeze", body("NonZero", body("Squeeze", ended[0], vector(1))), vector(0))
+    live = body("Not", body("Squeeze", ended[0], vector(1)))
+    keep = body("Squeeze", body("NonZero", live), vector(0))
     keep_beams = step.keep_beams(body, keep)
     shared_out = [body("Gather", name, keep, axis=0) for name in shared_in]
     states_out = [
@@ -152,10 +155,3 @@ def _outer_loop(root: GraphBuilder, step: SearchStep, memory: Memory) -> onnx.Gr
             tensor(scores, T.FLOAT, ("batch", "beams")),
         ],
     )
-
-
-def _widen(g: GraphBuilder, results: str, tokens: str, pad_id: int) -> str:
-    """Pad results (batch, beams, width) to the width of tokens (rows, beams, wider)."""
-    missing = g("Sub", g("Shape", tokens, start=2), g("Shape", results, start=2))
-    shape = g("Concat", g("Shape", results, end=2), missing, axis=0)
-    return g("Concat", results, g("Expand", np.int64(pad_id), shape), axis=2)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 from onnx import TensorProto as T
 
 from .onnx_builder import GraphBuilder, State, tensor, vector
@@ -21,12 +22,13 @@ MINUS_INFINITY = np.float32(-np.inf)
 
 @dataclass(frozen=True)
 class Row:
-    """What each row of a search brings: limits (rows, 1), its forced prefix (rows, width) and the
-    prefix's length (rows, 1), and the encoded source."""
+    """What each row of a search brings: its limit (rows, 1), its forced prefix (rows, width), what
+    divides the log probability of a hypothesis of each length (rows, longest + 1), and the encoded
+    source."""
 
     max_length: str
     prefix: str
-    prefix_length: str
+    divisors: str
     memory: Memory
 
 
@@ -40,6 +42,8 @@ class Search:
     """int64 scalar: up to this target token there is a prefix or a minimal length to heed."""
     controlled: str
     """bool scalar: whether a repetition control is on, at every step."""
+    longest: str
+    """int64 scalar: the largest limit of all rows."""
 
     @property
     def pad_id(self) -> int:
@@ -55,12 +59,17 @@ class Search:
         special_steps = g("Max", width, g("Sub", "min_length", np.int64(1)))
         penalised = g("Not", g("Equal", "repetition_penalty", np.float32(1)))
         ngrams = g("Greater", "no_repeat_ngram_size", np.int64(0))
-        return cls(net, suppress, special_steps, g("Or", penalised, ngrams))
+        longest = g("ReduceMax", "max_length", keepdims=0)
+        return cls(net, suppress, special_steps, g("Or", penalised, ngrams), longest)
 
-    def prefix_length(self, g: GraphBuilder) -> str:
-        """int64 (batch, 1)."""
+    def divisors(self, g: GraphBuilder) -> str:
+        """Free tokens ** length_penalty for every length of every row, float32 (batch, longest +
+        1). Forced tokens have no log probability, so they do not count."""
         forced = g("Not", g("Equal", "prefix_ids", np.int64(self.pad_id)))
-        return g("ReduceSum", g("Cast", forced, to=T.INT64), vector(1), keepdims=1)
+        prefix = g("ReduceSum", g("Cast", forced, to=T.INT64), vector(1), keepdims=1)
+        lengths = g("Range", np.int64(0), g("Add", self.longest, np.int64(1)), np.int64(1))
+        free = g("Max", g("Sub", lengths, prefix), np.int64(1))
+        return g("Pow", g("Cast", free, to=T.FLOAT), "length_penalty")
 
     def is_special(self, g: GraphBuilder, width: str) -> str:
         return g("Or", self.controlled, g("LessOrEqual", width, self.special_steps))
@@ -126,7 +135,7 @@ class Search:
 
 
 class SearchStep(ABC):
-    """The inner loop of a search. The first state is `live`, bool (rows, 1); the second holds the
+    """The inner loop of a search. The first state is `done`, bool (rows, 1); the second holds the
     sequences so far, int64 (rows * beams, width)."""
 
     def __init__(self, search: Search) -> None:
@@ -148,10 +157,10 @@ class SearchStep(ABC):
         start: Sequence[str],
         row: Row,
         rows: str,
-        stop_at: str,
+        enough: str,
     ) -> list[str]:
-        """Add the inner loop to `g`, beginning with the values `start`, ending when no more than
-        `stop_at` rows are live; returns the states at its end."""
+        """Add the inner loop to `g`, beginning with the values `start`, ending when `enough` rows
+        are done; returns the states at its end."""
 
     @abstractmethod
     def results(self, g: GraphBuilder, states: Sequence[str], row: Row) -> tuple[str, str]:
@@ -161,18 +170,26 @@ class SearchStep(ABC):
     def keep_beams(self, g: GraphBuilder, keep: str) -> str:
         """Indices of the beams of the rows `keep`."""
 
-    def goes_on(self, g: GraphBuilder, live: str, stop_at: str) -> str:
-        count = g("ReduceSum", g("Cast", live, to=T.INT64), keepdims=0)
-        return g("Squeeze", g("Greater", count, stop_at))
-
-    def lengths(self, g: GraphBuilder, length: str, row: Row) -> str:
-        """What divides a log probability: free tokens ** length_penalty, float32 (rows, 1)."""
-        free = g("Cast", g("Sub", length, row.prefix_length), to=T.FLOAT)
-        return g("Pow", g("Max", free, np.float32(1)), "length_penalty")
+    def loop(
+        self,
+        g: GraphBuilder,
+        body: GraphBuilder,
+        states: Sequence[State],
+        names: Sequence[str],
+        ends: Sequence[str],
+        enough: str,
+        start: Sequence[str],
+    ) -> list[str]:
+        """Add the loop once its body is written."""
+        count = body("ReduceSum", body("Cast", ends[0], to=T.INT64), keepdims=0)
+        go = body("Less", count, enough)
+        width = g("Squeeze", g("Shape", start[1], start=1))
+        rounds = g("Add", g("Sub", self.search.longest, width), np.int64(1))
+        return g.loop(body, states, names, ends, go, rounds=rounds, start=start)
 
 
 class GreedyStep(SearchStep):
-    """States: live, sequences, newest token (rows, 1), log probability (rows, 1), caches."""
+    """States: done, sequences, newest token (rows, 1), log probability (rows, 1), caches."""
 
     def beams(self, g: GraphBuilder) -> str:
         return g.constant(vector(1))
@@ -181,7 +198,7 @@ class GreedyStep(SearchStep):
         shape = g("Concat", batch, vector(1), axis=0)
         pad = g("Expand", np.int64(self.search.pad_id), shape)
         return [
-            State(T.BOOL, ("rows", 1), g("Expand", np.bool_(True), shape)),
+            State(T.BOOL, ("rows", 1), g("Expand", np.bool_(False), shape)),
             State(T.INT64, ("rows", None), pad),
             State(T.INT64, ("rows", 1), pad),
             State(T.FLOAT, ("rows", 1), g("Expand", np.float32(0), shape)),
@@ -195,78 +212,92 @@ class GreedyStep(SearchStep):
         start: Sequence[str],
         row: Row,
         rows: str,
-        stop_at: str,
+        enough: str,
     ) -> list[str]:
         search, net = self.search, self.search.net
         body = GraphBuilder(g)
         names = [body.name("carried") for _ in states]
-        live, sequences, token, total, *past = names
+        done, sequences, token, total, *past = names
         width = body("Shape", sequences, start=1)
-        position = body("Sub", width, vector(1))
-        hidden, present = net.step(body, token, position, row.memory, past, None)
-        logits = body("Squeeze", net.logits(body, hidden, search.suppress), vector(1))
-        token, free = self._choose(body, logits, sequences, width, row)
-        token = body("Where", live, token, np.int64(search.pad_id))
-        total = body("Add", total, self._score(body, logits, token, body("And", live, free)))
-        going = body("Less", width, row.max_length)
-        going = body("And", going, body("Not", body("Equal", token, np.int64(search.eos_id))))
-        live = body("And", live, going)
+        hidden, present = net.step(body, token, width, row.memory, past, None)
+        logits = net.logits(body, hidden, search.suppress)  # (rows, 1, vocabulary)
+        token, total = self._choose(body, logits, sequences, width, row, done, total)
+        token = body("Where", done, np.int64(search.pad_id), token)
+        ended = body("Equal", token, np.int64(search.eos_id))
+        cut = body("GreaterOrEqual", width, row.max_length)
+        done = body("Or", done, body("Or", ended, cut))
         sequences = body("Concat", sequences, token, axis=1)
-        ends = [live, sequences, token, total, *present]
-        return g.loop(body, states, names, ends, self.goes_on(body, live, stop_at), start=start)
+        ends = [done, sequences, token, total, *present]
+        return self.loop(g, body, states, names, ends, enough, start)
 
     def _choose(
-        self, g: GraphBuilder, logits: str, sequences: str, width: str, row: Row
+        self,
+        g: GraphBuilder,
+        logits: str,
+        sequences: str,
+        width: str,
+        row: Row,
+        done: str,
+        total: str,
     ) -> tuple[str, str]:
-        """The next token (rows, 1), and whether it was free and not forced (rows, 1)."""
+        """The next token and the log probability so far, both (rows, 1). Without scores, controls
+        and prefix, which is most of the time, the branch is short."""
         plain = GraphBuilder(g)
         best = _argmax(plain, logits, self.search.net.vocabulary)
-        true = plain("Equal", best, best)
-        special = GraphBuilder(g)
-        scores = self.search.control(special, logits, sequences, width)
-        choice = _argmax(special, scores, self.search.net.vocabulary)
-        forced, is_forced = self.search.forced(special, width, row)
-        choice = special("Where", is_forced, forced, choice)
-        free = special("Not", is_forced)
-        shape = ("rows", 1)
-        token, is_free = g.many(
-            "If", self.search.is_special(g, width), outputs=2,
-            then_branch=special.graph(
-                [], [tensor(choice, T.INT64, shape), tensor(free, T.BOOL, shape)]
-            ),
-            else_branch=plain.graph(
-                [], [tensor(best, T.INT64, shape), tensor(true, T.BOOL, shape)]
-            ),
-        )  # fmt: skip
-        return token, is_free
+        unchanged = plain("Identity", total)
 
-    def _score(self, g: GraphBuilder, logits: str, token: str, counts: str) -> str:
-        """Log probability of the token where it counts, else 0; 0 if no scores are asked for."""
-        then = GraphBuilder(g)
-        log_probs = then("LogSoftmax", logits, axis=-1)
-        chosen = then("GatherElements", log_probs, token, axis=1)
-        score = then("Where", counts, chosen, np.float32(0))
-        otherwise = GraphBuilder(g)
-        zero = otherwise("Identity", np.zeros((1, 1), np.float32))
-        return g(
-            "If", "return_scores",
-            then_branch=then.graph([], [tensor(score, T.FLOAT, (None, 1))]),
-            else_branch=otherwise.graph([], [tensor(zero, T.FLOAT, (None, 1))]),
+        full = GraphBuilder(g)
+        flat = full("Squeeze", logits, vector(1))
+        scores = self.search.control(full, flat, sequences, width)
+        choice = _argmax(full, scores, self.search.net.vocabulary)
+        forced, is_forced = self.search.forced(full, width, row)
+        choice = full("Where", is_forced, forced, choice)
+        gain = full("GatherElements", full("LogSoftmax", flat, axis=-1), choice, axis=1)
+        silent = full("Or", full("Or", done, is_forced), full("Not", "return_scores"))
+        gained = full("Add", total, full("Where", silent, np.float32(0), gain))
+
+        def outputs(token: str, total: str) -> list[onnx.ValueInfoProto]:
+            return [tensor(token, T.INT64, ("rows", 1)), tensor(total, T.FLOAT, ("rows", 1))]
+
+        is_full = g("Or", "return_scores", self.search.is_special(g, width))
+        next_token, new_total = g.many(
+            "If", is_full, outputs=2,
+            then_branch=full.graph([], outputs(choice, gained)),
+            else_branch=plain.graph([], outputs(best, unchanged)),
         )  # fmt: skip
+        return next_token, new_total
 
     def results(self, g: GraphBuilder, states: Sequence[str], row: Row) -> tuple[str, str]:
         _, sequences, _, total, *_ = states
         real = g("Not", g("Equal", sequences, np.int64(self.search.pad_id)))
         length = g("ReduceSum", g("Cast", real, to=T.INT64), vector(1), keepdims=1)
-        score = g("Div", total, self.lengths(g, length, row))
+        score = g("Div", total, g("GatherElements", row.divisors, length, axis=1))
         return g("Unsqueeze", sequences, vector(1)), score
 
     def keep_beams(self, g: GraphBuilder, keep: str) -> str:
         return keep
 
 
+@dataclass(frozen=True)
+class Finish:
+    """What finishing hypotheses needs of a step; candidates are (rows, 2 beams), best first."""
+
+    candidate: str
+    """Log probability."""
+    beam: str
+    next_token: str
+    ended: str
+    divisor: str
+    """float32 (rows, 1)."""
+    sequences: str
+    """Before this step, int64 (rows * beams, width)."""
+    beams: str
+    offset: str
+    """int64 (rows, 1): the number of a row's first beam."""
+
+
 class BeamStep(SearchStep):
-    """States: live, sequences, newest tokens (rows, beams), log probabilities (rows, beams),
+    """States: done, sequences, newest tokens (rows, beams), log probabilities (rows, beams),
     finished scores (rows, beams), finished sequences (rows, beams, width), caches."""
 
     def beams(self, g: GraphBuilder) -> str:
@@ -281,7 +312,9 @@ class BeamStep(SearchStep):
         never = g("Expand", NEVER, shape)
         one = vector(1)
         return [
-            State(T.BOOL, ("rows", 1), g("Expand", np.bool_(True), g("Concat", batch, one, axis=0))),
+            State(
+                T.BOOL, ("rows", 1), g("Expand", np.bool_(False), g("Concat", batch, one, axis=0)),
+            ),
             State(
                 T.INT64, ("hypotheses", None),
                 g("Expand", pad, g("Concat", hypotheses, one, axis=0)), per_beam=True,
@@ -304,26 +337,26 @@ class BeamStep(SearchStep):
         start: Sequence[str],
         row: Row,
         rows: str,
-        stop_at: str,
+        enough: str,
     ) -> list[str]:
         search, net = self.search, self.search.net
         beams = self.beams(g)
         twice = g("Mul", beams, vector(2))
         shape = g("Concat", rows, beams, vector(net.config.d_model), axis=0)
         row_numbers = g("Unsqueeze", _range(g, rows), vector(1))
-        offset = g("Mul", row_numbers, beams)  # (rows, 1), of a row's first beam
+        offset = g("Mul", row_numbers, beams)  # (rows, 1), the number of a row's first beam
         blocks = net.vocabulary // BLOCK
+        block_offset = g("Mul", offset, np.int64(blocks))
 
         body = GraphBuilder(g)
         names = [body.name("carried") for _ in states]
-        live, sequences, token, score, best_scores, best_sequences, *past = names
+        done, sequences, token, score, best_scores, best_sequences, *past = names
         width = body("Shape", sequences, start=1)
-        position = body("Sub", width, vector(1))
-        hidden, present = net.step(body, token, position, row.memory, past, shape)
+        hidden, present = net.step(body, token, width, row.memory, past, shape)
         logits = net.logits(body, hidden, search.suppress)
-        log_probs = self._log_probs(body, logits, sequences, width, row, shape)
+        log_probs = self._log_probs(body, logits, sequences, width, row)
 
-        candidate, flat = _top(body, log_probs, score, twice, offset, blocks)
+        candidate, flat = _top(body, log_probs, score, twice, block_offset, blocks)
         beam = body("Div", flat, np.int64(net.vocabulary))
         next_token = body("Mod", flat, np.int64(net.vocabulary))
         ended = body(
@@ -336,26 +369,24 @@ class BeamStep(SearchStep):
         token = body("GatherElements", next_token, chosen, axis=1)
         parent = body("Add", body("GatherElements", beam, chosen, axis=1), offset)
         parent = body("Reshape", parent, vector(-1))
-        lengths = self.lengths(body, width, row)
-        best_scores, best_sequences = self._finish(
-            body, candidate, beam, next_token, ended, live, lengths,
-            sequences, best_scores, best_sequences, beams, offset,
-        )  # fmt: skip
+        divisor = body("Gather", row.divisors, width, axis=1)
+        finish = Finish(candidate, beam, next_token, ended, divisor, sequences, beams, offset)
+        best_scores, best_sequences = self._finish(body, finish, done, best_scores, best_sequences)
 
-        possible = body("Div", body("Gather", score, vector(0), axis=1), lengths)
+        # A row at its limit has only finished candidates, so none can be better than its worst.
+        possible = body("Div", body("Gather", score, vector(0), axis=1), divisor)
         worst = body("Gather", best_scores, vector(-1), axis=1)
-        going = body("And", body("Greater", possible, worst), body("Less", width, row.max_length))
-        live = body("And", live, going)
+        done = body("Or", done, body("LessOrEqual", possible, worst))
         sequences = body(
             "Concat", body("Gather", sequences, parent), body("Reshape", token, vector(-1, 1)),
             axis=1,
         )  # fmt: skip
         caches = [body("Gather", cache, parent) for cache in present]
-        ends = [live, sequences, token, score, best_scores, best_sequences, *caches]
-        return g.loop(body, states, names, ends, self.goes_on(body, live, stop_at), start=start)
+        ends = [done, sequences, token, score, best_scores, best_sequences, *caches]
+        return self.loop(g, body, states, names, ends, enough, start)
 
     def _log_probs(
-        self, g: GraphBuilder, logits: str, sequences: str, width: str, row: Row, shape: str
+        self, g: GraphBuilder, logits: str, sequences: str, width: str, row: Row
     ) -> str:
         """Log probabilities (rows, beams, vocabulary), controlled and forced where asked."""
         vocabulary = self.search.net.vocabulary
@@ -378,57 +409,40 @@ class BeamStep(SearchStep):
         )  # fmt: skip
 
     def _finish(
-        self,
-        g: GraphBuilder,
-        candidate: str,
-        beam: str,
-        next_token: str,
-        ended: str,
-        live: str,
-        lengths: str,
-        sequences: str,
-        best_scores: str,
-        best_sequences: str,
-        beams: str,
-        offset: str,
+        self, g: GraphBuilder, step: Finish, done: str, best_scores: str, best_sequences: str
     ) -> tuple[str, str]:
         """The finished hypotheses after this step. Only candidates as good as the running beams may
         finish; most steps have none, so the work stands in a branch."""
 
         def front(b: GraphBuilder, x: str) -> str:
-            return b("Slice", x, vector(0), beams, vector(1))
+            return b("Slice", x, vector(0), step.beams, vector(1))
 
-        finishing = g("And", front(g, ended), live)
         then = GraphBuilder(g)
-        scores = then("Div", front(then, candidate), lengths)
+        finishing = then("And", front(then, step.ended), then("Not", done))
+        scores = then("Div", front(then, step.candidate), step.divisor)
         scores = then("Where", finishing, scores, NEVER)
-        origin = then("Add", front(then, beam), offset)
-        last = then("Unsqueeze", front(then, next_token), vector(2))
-        new = then("Concat", then("Gather", sequences, origin), last, axis=2)
-        missing = then("Sub", then("Shape", new, start=2), then("Shape", best_sequences, start=2))
-        filler = then("Concat", then("Shape", new, end=2), missing, axis=0)
-        filler = then("Expand", np.int64(self.search.pad_id), filler)
-        old = then("Concat", best_sequences, filler, axis=2)
-        every = then("Concat", old, new, axis=1)  # (rows, 2 beams, width)
-        every = then("Reshape", every, then("Concat", vector(-1), then("Shape", new, start=2), axis=0))
-        scores, rank = then.many(
-            "TopK", then("Concat", best_scores, scores, axis=1), beams, outputs=2, axis=-1
-        )
-        rank = then("Add", rank, then("Mul", offset, np.int64(2)))
-        every = then("Gather", every, rank)
+        origin = then("Add", front(then, step.beam), step.offset)
+        last = then("Unsqueeze", front(then, step.next_token), vector(2))
+        new = then("Concat", then("Gather", step.sequences, origin), last, axis=2)
+        old = widen(then, best_sequences, new, self.search.pad_id)
+        both = then("Concat", old, new, axis=1)  # (rows, 2 beams, width)
+        flat = then("Concat", vector(-1), then("Shape", new, start=2), axis=0)
+        flat = then("Reshape", both, flat)
+        scores = then("Concat", best_scores, scores, axis=1)
+        scores, rank = then.many("TopK", scores, step.beams, outputs=2, axis=-1)
+        best = then("Gather", flat, then("Add", rank, then("Mul", step.offset, np.int64(2))))
         otherwise = GraphBuilder(g)
         same = [otherwise("Identity", best_scores), otherwise("Identity", best_sequences)]
 
-        def outputs(scores: str, sequences: str) -> list[object]:
+        def outputs(scores: str, sequences: str) -> list[onnx.ValueInfoProto]:
             return [
                 tensor(scores, T.FLOAT, ("rows", "beams")),
                 tensor(sequences, T.INT64, ("rows", "beams", None)),
             ]
 
-        any_ended = g("ReduceMax", g("Cast", finishing, to=T.INT32), keepdims=0)
         new_scores, new_sequences = g.many(
-            "If", g("Cast", any_ended, to=T.BOOL), outputs=2,
-            then_branch=then.graph([], outputs(scores, every)),
+            "If", g("ReduceMax", step.ended, keepdims=0), outputs=2,
+            then_branch=then.graph([], outputs(scores, best)),
             else_branch=otherwise.graph([], outputs(*same)),
         )  # fmt: skip
         return new_scores, new_sequences
@@ -440,6 +454,13 @@ class BeamStep(SearchStep):
         beams = self.beams(g)
         first = g("Unsqueeze", g("Mul", keep, beams), vector(1))
         return g("Reshape", g("Add", first, _range(g, beams)), vector(-1))
+
+
+def widen(g: GraphBuilder, results: str, tokens: str, pad_id: int) -> str:
+    """Pad results (batch, beams, width) to the width of tokens (rows, beams, wider)."""
+    missing = g("Sub", g("Shape", tokens, start=2), g("Shape", results, start=2))
+    shape = g("Concat", g("Shape", results, end=2), missing, axis=0)
+    return g("Concat", results, g("Expand", np.int64(pad_id), shape), axis=2)
 
 
 def _range(g: GraphBuilder, count: str) -> str:
@@ -459,7 +480,7 @@ def _argmax(g: GraphBuilder, scores: str, vocabulary: int) -> str:
 
 
 def _top(
-    g: GraphBuilder, log_probs: str, score: str, count: str, offset: str, blocks: int
+    g: GraphBuilder, log_probs: str, score: str, count: str, block_offset: str, blocks: int
 ) -> tuple[str, str]:
     """The `count` best continuations of each row: log_probs (rows, beams, vocabulary) plus score
     (rows, beams) -> totals (rows, count) and positions in the row's flattened beams.
@@ -471,7 +492,7 @@ def _top(
     block_best = g("Add", block_best, g("Unsqueeze", score, vector(2)))
     block_best = g("Reshape", block_best, vector(0, -1))
     _, block = g.many("TopK", block_best, count, outputs=2, axis=-1)  # (rows, count)
-    place = g("Add", block, g("Mul", offset, np.int64(blocks)))
+    place = g("Add", block, block_offset)
     inside = g("Gather", g("Reshape", log_probs, vector(-1, BLOCK)), place)
     base = g("GatherElements", score, g("Div", block, np.int64(blocks)), axis=1)
     total = g("Reshape", g("Add", inside, g("Unsqueeze", base, vector(2))), vector(0, -1))

@@ -61,6 +61,16 @@ class Memory:
     mask: str
 
 
+@dataclass(frozen=True)
+class Packing:
+    """How tokens (tokens, ...) and padded rows (rows, source, ...) turn into each other."""
+
+    places: str
+    """int64 (tokens,): where each token stands in the flattened rows."""
+    numbers: str
+    """int32 (rows, source): which token stands in each place."""
+
+
 class TransformerGraph:
     """Emits the parts of `model` into graph builders, with dense products written by `dense`."""
 
@@ -70,6 +80,8 @@ class TransformerGraph:
         scale = self.config.d_model**0.5 if self.config.scale_embedding else 1.0
         self.table = g("Mul", table, np.float32(scale))
         self.positions = g.constant(model.positions.numpy())
+        shift = np.zeros((1, self.config.d_model), np.float32)
+        self.width_positions = g("Concat", shift, self.positions, axis=0)
         self.vocabulary = max(-(-self.config.vocab_size // BLOCK), 2) * BLOCK
 
     # Building blocks, each taking and giving (rows, length, d_model)
@@ -117,25 +129,48 @@ class TransformerGraph:
     # The two halves of the network
 
     def encoder(self, g: GraphBuilder, ids: str) -> Memory:
-        """Source ids int64 (rows, source), padded with pad_id."""
-        mask = g("Cast", g("Not", g("Equal", ids, np.int64(self.config.pad_id))), to=TensorProto.INT32)
-        length = g("Shape", ids, start=1)
-        positions = g("Slice", self.positions, vector(0), length, vector(0))
-        x = g("Add", g("Gather", self.table, ids), positions)
+        """Source ids int64 (rows, source), padded with pad_id.
+
+        Only attention sees rows of equal length; all else runs on the tokens that are there, one
+        after the other, so that padding costs next to nothing.
+        """
+        there = g("Not", g("Equal", ids, np.int64(self.config.pad_id)))
+        mask = g("Cast", there, to=TensorProto.INT32)
+        places = g("Squeeze", g("NonZero", g("Reshape", there, vector(-1))), vector(0))
+        packing = Packing(places, self._numbered(g, mask))
+        x = g("Gather", self.table, g("Gather", g("Reshape", ids, vector(-1)), places))
+        column = g("Mod", places, g("Shape", ids, start=1))
+        x = g("Add", x, g("Gather", self.positions, column))  # (tokens, d_model)
         for i, layer in enumerate(self.model.encoder):
             assert isinstance(layer, EncoderLayer)
-            x = self._encoder_layer(g, x, mask, layer, f"encoder.{i}")
+            x = self._encoder_layer(g, x, mask, packing, layer, f"encoder.{i}")
         x = self.norm(g, x, self.model.encoder_norm)
-        return Memory(self._cross_keys_values(g, x), mask)
+        return Memory(self._cross_keys_values(g, x, packing), mask)
+
+    def _numbered(self, g: GraphBuilder, mask: str) -> str:
+        """For every place of the mask (rows, source) the number of its token. Padding gets that of
+        some other token, which attention does not look at."""
+        flat = g("Reshape", mask, vector(-1))
+        number = g("Max", g("Sub", g("CumSum", flat, np.int64(0)), np.int32(1)), np.int32(0))
+        return g("Reshape", number, g("Shape", mask))
 
     def _encoder_layer(
-        self, g: GraphBuilder, x: str, mask: str, layer: EncoderLayer, site: str
+        self,
+        g: GraphBuilder,
+        x: str,
+        mask: str,
+        packing: Packing,
+        layer: EncoderLayer,
+        site: str,
     ) -> str:
         def self_attention(y: str) -> str:
             a = layer.self_attention
             qkv = self.linear(g, y, [a.query, a.key, a.value], f"{site}.self_attention.query")
+            qkv = g("Gather", qkv, packing.numbers)  # (rows, source, 3 d_model)
             q, k, v = g.many("Split", qkv, outputs=3, axis=2, num_outputs=3)
             heads = self.attend(g, q, k, v, mask, a)
+            heads = g("Reshape", heads, vector(-1, self.config.d_model))
+            heads = g("Gather", heads, packing.places)
             return self.linear(g, heads, [a.output], f"{site}.self_attention.output")
 
         x = self.residual(g, x, layer.self_residual, self_attention)
@@ -144,12 +179,13 @@ class TransformerGraph:
             lambda y: self.feed_forward(g, y, layer.feed_forward, f"{site}.feed_forward"),
         )  # fmt: skip
 
-    def _cross_keys_values(self, g: GraphBuilder, memory: str) -> list[str]:
+    def _cross_keys_values(self, g: GraphBuilder, memory: str, packing: Packing) -> list[str]:
         """All decoder layers' cross-attention keys and values in one product."""
         attentions = [layer.cross_attention for layer in self.model.decoder]
         layers = [linear for a in attentions for linear in (a.key, a.value)]
         heads, size = self.config.num_heads, self.config.head_dim
         joint = self.linear(g, memory, layers, "decoder.0.cross_attention.key")
+        joint = g("Gather", joint, packing.numbers)  # (rows, source, layers * d_model)
         joint = g("Reshape", joint, vector(0, 0, len(layers), heads, size))
         joint = g("Transpose", joint, perm=[2, 0, 3, 1, 4])
         parts = g.many("Split", joint, outputs=len(layers), axis=0, num_outputs=len(layers))
@@ -159,20 +195,20 @@ class TransformerGraph:
         self,
         g: GraphBuilder,
         tokens: str,
-        position: str,
+        width: str,
         memory: Memory,
         past: Sequence[str],
         beam_shape: str | None,
     ) -> tuple[str, list[str]]:
         """Decode one position of every row.
 
-        tokens int64 (rows, beams), the newest token; position int64 scalar; past: keys and values
-        (rows * beams, heads, position, head_dim) of every layer's self-attention; beam_shape: the
+        tokens int64 (rows, beams), the newest token; width int64 (1,): tokens so far, the newest one
+        counted; past: keys and values (rows * beams, heads, width - 1, head_dim) of every layer's self-attention; beam_shape: the
         shape (rows, beams, d_model), or None when there is one beam a row.
         Returns hidden states (rows, beams, d_model) and the grown cache.
         """
         embedded = g("Gather", self.table, tokens)
-        x = g("Add", embedded, g("Gather", self.positions, position))
+        x = g("Add", embedded, g("Gather", self.width_positions, width))
         present: list[str] = []
         for i, layer in enumerate(self.model.decoder):
             assert isinstance(layer, DecoderLayer)
