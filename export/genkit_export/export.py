@@ -64,7 +64,9 @@ def _build(
         raise InputError(f"{checkpoint.path}: its configuration does not fit: {error}") from error
     expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
     found = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
-    wrong = sorted(name for name in expected.keys() | found if expected.get(name) != found.get(name))
+    wrong = sorted(
+        name for name in expected.keys() | found if expected.get(name) != found.get(name)
+    )
     if wrong:
         raise InputError(
             f"{checkpoint.path}: missing, left over or of another shape: {', '.join(wrong[:8])}"

@@ -21,7 +21,7 @@ from genkit.errors import UsageError
 
 from .onnx_builder import OPSET
 
-DTYPES = {
+DTYPES: Mapping[int, str] = {
     TensorProto.INT64: "int64",
     TensorProto.INT32: "int32",
     TensorProto.FLOAT: "float32",
@@ -47,7 +47,8 @@ class Exported:
 @contextmanager
 def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place when all went well. Raises UsageError if
-    something is there already and is not to be overwritten."""
+    something is there already and is not to be overwritten.
+    """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; the output of an export is a folder")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
@@ -66,6 +67,7 @@ def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph with its weights inside."""
     path.write_bytes(model.SerializeToString())
 
 

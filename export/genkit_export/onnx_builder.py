@@ -37,7 +37,8 @@ class State:
 class GraphBuilder:
     """Collects nodes in order. `builder("Add", a, b)` adds a node and returns its output's name;
     arrays among the inputs become constants, stored once in the outermost graph, where subgraphs
-    see them."""
+    see them.
+    """
 
     def __init__(self, outer: "GraphBuilder | None" = None) -> None:
         self.root: GraphBuilder = outer.root if outer else self
@@ -81,7 +82,7 @@ class GraphBuilder:
     def graph(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.GraphProto:
-        """This builder's nodes as a subgraph."""
+        """All nodes so far as a subgraph."""
         return helper.make_graph(self.nodes, self.name("graph"), inputs, outputs)
 
     def loop(
@@ -104,15 +105,12 @@ class GraphBuilder:
         iteration = tensor(self.name("round"), TensorProto.INT64, ())
         going = tensor(self.name("going"), TensorProto.BOOL, ())
         carried = [
-            tensor(name, state.kind, state.shape)
-            for name, state in zip(names, states, strict=True)
+            tensor(name, state.kind, state.shape) for name, state in zip(names, states, strict=True)
         ]
         after = [
             tensor(name, state.kind, state.shape) for name, state in zip(ends, states, strict=True)
         ]
-        graph = body.graph(
-            [iteration, going, *carried], [tensor(go, TensorProto.BOOL, ()), *after]
-        )
+        graph = body.graph([iteration, going, *carried], [tensor(go, TensorProto.BOOL, ()), *after])
         values = [state.start for state in states] if start is None else start
         return self.many("Loop", rounds, np.bool_(True), *values, outputs=len(states), body=graph)
 

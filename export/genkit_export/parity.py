@@ -33,7 +33,9 @@ class Graph:
 
     def run(self, outputs: Sequence[str], **inputs: Any) -> list[NDArray[Any]]:
         """The named outputs. Inputs are arrays, lists or numbers, cast to the type wanted."""
-        feeds = {name: np.asarray(value, self._dtypes[name]) for name, value in inputs.items()}
+        feeds: dict[str, NDArray[Any]] = {
+            name: np.asarray(value, self._dtypes[name]) for name, value in inputs.items()
+        }
         values: list[NDArray[Any]] = self._session.run(list(outputs), feeds)
         return values
 

@@ -25,7 +25,7 @@ class Checkpoint:
 def read(path: Path) -> Checkpoint:
     """Read a `.safetensors` file. Raises InputError if it is none, or is damaged."""
     try:
-        with safe_open(str(path), "pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(str(path), "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
         with open(path, "rb") as data:
@@ -39,7 +39,8 @@ def read(path: Path) -> Checkpoint:
 
 def header(checkpoint: Checkpoint, key: str) -> Mapping[str, object] | None:
     """The JSON object under a key of the file's metadata, or None. Raises InputError if it is no
-    JSON object."""
+    JSON object.
+    """
     if key not in checkpoint.metadata:
         return None
     try:

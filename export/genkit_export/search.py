@@ -76,7 +76,10 @@ def _beam_row(
     for length in range(1, max_length + 1):
         prefix = torch.tensor([[config.pad_id, *tokens] for tokens, _ in running])
         log_probs = _log_probs(
-            model, prefix, memory.expand(len(running), -1, -1), bias.expand(len(running), -1, -1, -1)
+            model,
+            prefix,
+            memory.expand(len(running), -1, -1),
+            bias.expand(len(running), -1, -1, -1),
         )
         totals = log_probs + torch.tensor([score for _, score in running])[:, None]
         best, index = totals.flatten().topk(2 * beam_size)

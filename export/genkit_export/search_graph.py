@@ -15,8 +15,8 @@ import onnx
 from onnx import TensorProto as T
 
 from .architectures.transformer import Transformer
-from .onnx_builder import GraphBuilder, tensor, vector
-from .search_steps import BeamStep, GreedyStep, Row, Search, SearchStep, State, widen
+from .onnx_builder import GraphBuilder, State, tensor, vector
+from .search_steps import BeamStep, GreedyStep, Row, Search, SearchStep, widen
 from .transformer_graph import Dense, Memory, TransformerGraph, dense_float32
 
 Signature = dict[str, tuple[int, tuple[str, ...], str]]
@@ -48,8 +48,8 @@ INPUTS: Signature = {
 OUTPUTS: Signature = {
     "tokens": (
         T.INT64, ("batch", "beam_size", "target"),
-        "best hypothesis first; no start token; eos_id at the end unless cut at max_length; "
-        "padded with pad_id",
+        ("best hypothesis first; no start token; eos_id at the end unless cut at max_length; "
+        "padded with pad_id"),
     ),
     "scores": (
         T.FLOAT, ("batch", "beam_size"),

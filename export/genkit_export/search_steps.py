@@ -24,7 +24,8 @@ MINUS_INFINITY = np.float32(-np.inf)
 class Row:
     """What each row of a search brings: its limit (rows, 1), its forced prefix (rows, width), what
     divides the log probability of a hypothesis of each length (rows, longest + 1), and the encoded
-    source."""
+    source.
+    """
 
     max_length: str
     prefix: str
@@ -64,7 +65,8 @@ class Search:
 
     def divisors(self, g: GraphBuilder) -> str:
         """Free tokens ** length_penalty for every length of every row, float32 (batch, longest +
-        1). Forced tokens have no log probability, so they do not count."""
+        1). Forced tokens have no log probability, so they do not count.
+        """
         forced = g("Not", g("Equal", "prefix_ids", np.int64(self.pad_id)))
         prefix = g("ReduceSum", g("Cast", forced, to=T.INT64), vector(1), keepdims=1)
         lengths = g("Range", np.int64(0), g("Add", self.longest, np.int64(1)), np.int64(1))
@@ -84,7 +86,8 @@ class Search:
 
     def control(self, g: GraphBuilder, scores: str, sequences: str, width: str) -> str:
         """Scores (n, vocabulary) after repetition controls and the minimal length, for sequences
-        (n, width)."""
+        (n, width).
+        """
         used = g("GatherElements", scores, sequences, axis=1)
         weaker = g(
             "Where", g("Less", used, np.float32(0)),
@@ -109,9 +112,7 @@ class Search:
         recent = then("Max", then("Add", then("Sub", width, context), offsets), vector(0))
         suffix = then("Unsqueeze", then("Gather", sequences, recent, axis=1), one)
         differs = then("Cast", then("Not", then("Equal", runs, suffix)), to=T.INT64)
-        repeats = then(
-            "Equal", then("ReduceSum", differs, vector(2), keepdims=0), np.int64(0)
-        )
+        repeats = then("Equal", then("ReduceSum", differs, vector(2), keepdims=0), np.int64(0))
         following = then("Gather", sequences, then("Add", first, context), axis=1)
         ban = then("Where", repeats, MINUS_INFINITY, np.float32(np.inf))
         banned = then("ScatterElements", scores, following, ban, axis=1, reduction="min")
@@ -136,7 +137,8 @@ class Search:
 
 class SearchStep(ABC):
     """The inner loop of a search. The first state is `done`, bool (rows, 1); the second holds the
-    sequences so far, int64 (rows * beams, width)."""
+    sequences so far, int64 (rows * beams, width).
+    """
 
     def __init__(self, search: Search) -> None:
         self.search = search
@@ -160,7 +162,8 @@ class SearchStep(ABC):
         enough: str,
     ) -> list[str]:
         """Add the inner loop to `g`, beginning with the values `start`, ending when `enough` rows
-        are done; returns the states at its end."""
+        are done; returns the states at its end.
+        """
 
     @abstractmethod
     def results(self, g: GraphBuilder, states: Sequence[str], row: Row) -> tuple[str, str]:
@@ -241,7 +244,8 @@ class GreedyStep(SearchStep):
         total: str,
     ) -> tuple[str, str]:
         """The next token and the log probability so far, both (rows, 1). Without scores, controls
-        and prefix, which is most of the time, the branch is short."""
+        and prefix, which is most of the time, the branch is short.
+        """
         plain = GraphBuilder(g)
         best = _argmax(plain, logits, self.search.net.vocabulary)
         unchanged = plain("Identity", total)
@@ -298,7 +302,8 @@ class Finish:
 
 class BeamStep(SearchStep):
     """States: done, sequences, newest tokens (rows, beams), log probabilities (rows, beams),
-    finished scores (rows, beams), finished sequences (rows, beams, width), caches."""
+    finished scores (rows, beams), finished sequences (rows, beams, width), caches.
+    """
 
     def beams(self, g: GraphBuilder) -> str:
         return g("Reshape", "beam_size", vector(1))
@@ -385,9 +390,7 @@ class BeamStep(SearchStep):
         ends = [done, sequences, token, score, best_scores, best_sequences, *caches]
         return self.loop(g, body, states, names, ends, enough, start)
 
-    def _log_probs(
-        self, g: GraphBuilder, logits: str, sequences: str, width: str, row: Row
-    ) -> str:
+    def _log_probs(self, g: GraphBuilder, logits: str, sequences: str, width: str, row: Row) -> str:
         """Log probabilities (rows, beams, vocabulary), controlled and forced where asked."""
         vocabulary = self.search.net.vocabulary
         plain = GraphBuilder(g)
@@ -412,7 +415,8 @@ class BeamStep(SearchStep):
         self, g: GraphBuilder, step: Finish, done: str, best_scores: str, best_sequences: str
     ) -> tuple[str, str]:
         """The finished hypotheses after this step. Only candidates as good as the running beams may
-        finish; most steps have none, so the work stands in a branch."""
+        finish; most steps have none, so the work stands in a branch.
+        """
 
         def front(b: GraphBuilder, x: str) -> str:
             return b("Slice", x, vector(0), step.beams, vector(1))
@@ -470,7 +474,8 @@ def _range(g: GraphBuilder, count: str) -> str:
 
 def _argmax(g: GraphBuilder, scores: str, vocabulary: int) -> str:
     """The index (rows, 1) of the largest of scores (rows, vocabulary): the best block first, since
-    a maximum over rows of blocks is vectorised and ArgMax is not."""
+    a maximum over rows of blocks is vectorised and ArgMax is not.
+    """
     blocks = g("Reshape", scores, vector(-1, vocabulary // BLOCK, BLOCK))
     best = g("ReduceMax", blocks, vector(2), keepdims=0)
     block = g("ArgMax", best, axis=1, keepdims=1)

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
-from torch import nn
+from torch import Tensor, nn
 
 from .architectures.transformer import (
     DecoderLayer,
@@ -32,7 +32,8 @@ BLOCK = 128
 """The vocabulary is padded to a multiple of this, so that maxima are found block by block."""
 
 
-def array(parameter: nn.Parameter) -> Array:
+def array(parameter: Tensor) -> Array:
+    """A weight as float32."""
     values: Array = parameter.detach().float().numpy()
     return values
 
@@ -55,7 +56,8 @@ def dense_float32(g: GraphBuilder, x: str, weight: Array, bias: Array, site: str
 @dataclass(frozen=True)
 class Memory:
     """What decoding needs of a source: keys and values (rows, heads, source, head_dim) of every
-    decoder layer's cross-attention, and an int32 mask (rows, source), 1 where there is a token."""
+    decoder layer's cross-attention, and an int32 mask (rows, source), 1 where there is a token.
+    """
 
     keys_values: Sequence[str]
     mask: str
@@ -149,7 +151,8 @@ class TransformerGraph:
 
     def _numbered(self, g: GraphBuilder, mask: str) -> str:
         """For every place of the mask (rows, source) the number of its token. Padding gets that of
-        some other token, which attention does not look at."""
+        some other token, which attention does not look at.
+        """
         flat = g("Reshape", mask, vector(-1))
         number = g("Max", g("Sub", g("CumSum", flat, np.int64(0)), np.int32(1)), np.int32(0))
         return g("Reshape", number, g("Shape", mask))
@@ -181,8 +184,10 @@ class TransformerGraph:
 
     def _cross_keys_values(self, g: GraphBuilder, memory: str, packing: Packing) -> list[str]:
         """All decoder layers' cross-attention keys and values in one product."""
-        attentions = [layer.cross_attention for layer in self.model.decoder]
-        layers = [linear for a in attentions for linear in (a.key, a.value)]
+        layers: list[nn.Linear] = []
+        for layer in self.model.decoder:
+            assert isinstance(layer, DecoderLayer)
+            layers += [layer.cross_attention.key, layer.cross_attention.value]
         heads, size = self.config.num_heads, self.config.head_dim
         joint = self.linear(g, memory, layers, "decoder.0.cross_attention.key")
         joint = g("Gather", joint, packing.numbers)  # (rows, source, layers * d_model)

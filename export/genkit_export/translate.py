@@ -26,7 +26,8 @@ def export(
     model: Transformer, description: Description, folder: Path, report: Callable[[str], None]
 ) -> Exported:
     """Write the graphs of `model` to `folder`. Raises ModelError if they do not compute what
-    PyTorch does."""
+    PyTorch does.
+    """
     suppress = description.card.get("text", {}).get("suppress_ids", ())
     files = {"fp32": f"{ROLE}.fp32.onnx"}
     save_graph(build(model, suppress), folder / files["fp32"])

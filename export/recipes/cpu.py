@@ -12,7 +12,8 @@ from torch.autograd.function import FunctionCtx
 
 class FastDropout(nn.Module):
     """Dropout whose mask is cut from random bytes, a third of the cost of a Bernoulli draw. The
-    probability is rounded to a multiple of 1/256."""
+    probability is rounded to a multiple of 1/256.
+    """
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -39,7 +40,8 @@ def use_fast_dropout(module: nn.Module) -> None:
 class SmoothedCrossEntropy(torch.autograd.Function):
     """Label-smoothed cross-entropy that stays in the precision of the logits and forms its gradient
     in place. Its value is the plain cross-entropy; its gradient that of the smoothed one, as
-    `F.cross_entropy(..., label_smoothing=)` has it. Logits (n, classes), target int64 (n,)."""
+    `F.cross_entropy(..., label_smoothing=)` has it. Logits (n, classes), target int64 (n,).
+    """
 
     @staticmethod
     def forward(ctx: FunctionCtx, logits: Tensor, target: Tensor, smoothing: float) -> Tensor:

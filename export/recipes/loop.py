@@ -6,7 +6,6 @@ a classifier with one optimizer and a GAN with two.
 
 import json
 import math
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -151,5 +150,6 @@ class Loop:
             log.write(text + "\n")
 
     def _write(self, name: str, state: Mapping[str, Any]) -> None:
-        torch.save(state, self.out / f"{name}.partial")
-        os.replace(self.out / f"{name}.partial", self.out / name)
+        partial = self.out / f"{name}.partial"
+        torch.save(state, partial)
+        partial.replace(self.out / name)

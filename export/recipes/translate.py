@@ -19,10 +19,17 @@ from typing import Any
 import sacrebleu
 import torch
 import torch.nn.functional as F
-from cpu import SmoothedCrossEntropy, use_fast_dropout
-from loop import Loop, LoopConfig
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+
+from cpu import SmoothedCrossEntropy, use_fast_dropout
+from genkit_export import export_checkpoint
+from genkit_export.architectures.transformer import Transformer, TransformerConfig, marian
+from genkit_export.checkpoints import genkit as own
+from genkit_export.quantize import calibrate
+from genkit_export.read import read
+from genkit_export.search import greedy
+from loop import Loop, LoopConfig
 from translate_data import (
     HELD_OUT_PERCENT,
     Corpus,
@@ -36,14 +43,7 @@ from translate_data import (
 )
 from translate_quality import Quality, show, table
 
-from genkit_export import export_checkpoint
-from genkit_export.architectures.transformer import Transformer, TransformerConfig, marian
-from genkit_export.checkpoints import genkit as own
-from genkit_export.quantize import calibrate
-from genkit_export.read import read
-from genkit_export.search import greedy
-
-
+VARIATION = Variation()
 LOOP = LoopConfig(steps=5600, warmup=1000, average=0.9985)
 
 
@@ -75,7 +75,7 @@ class Hyperparameters:
     """Pairs with more tokens on a side are left out."""
     calibration_pairs: int = 2000
     seed: int = 1
-    variation: Variation = Variation()
+    variation: Variation = VARIATION
     loop: LoopConfig = LOOP
 
     def network(self) -> TransformerConfig:
@@ -120,9 +120,7 @@ def loss_of(model: Transformer, source: Tensor, target: Tensor, smoothing: float
         real = target != pad_id
         # Padding is never predicted, so its row, the last one, takes no part.
         assert model.output_bias is not None
-        logits = F.linear(
-            hidden[real], model.embedding.weight[:pad_id], model.output_bias[:pad_id]
-        )
+        logits = F.linear(hidden[real], model.embedding.weight[:pad_id], model.output_bias[:pad_id])
         loss: Tensor = SmoothedCrossEntropy.apply(logits, target[real], smoothing)
     return loss
 
@@ -199,7 +197,11 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
             "tatoeba_bleu": cased_bleu(average, tokenizer, corpus.tatoeba_valid[:500]),
             "multi30k_bleu": cased_bleu(average, tokenizer, corpus.multi30k_valid[:500]),
         }
-        for source in ("Where is the train station?", "I don't know what to do.", "Zoë likes 猫 🙂."):
+        for source in (
+            "Where is the train station?",
+            "I don't know what to do.",
+            "Zoë likes 猫 🙂.",
+        ):
             print(source, "|", *translate(average, tokenizer, [source]), flush=True)
         return sum(figures.values()), figures
 
@@ -277,7 +279,13 @@ def card_of(hp: Hyperparameters, seconds: float) -> dict[str, Any]:
 def figures_of(results: Mapping[tuple[str, int], Quality]) -> list[dict[str, Any]]:
     """The card's figures, in the order of the table that `translate_quality.py` prints."""
     return [
-        {"measure": measure, "on": on, "value": round(value, 2), "precision": precision, "beam": beam}
+        {
+            "measure": measure,
+            "on": on,
+            "value": round(value, 2),
+            "precision": precision,
+            "beam": beam,
+        }
         for (precision, beam), quality in results.items()
         for measure, on, value in (
             ("BLEU, lower-cased Moses tokens", "Multi30k test_2016", quality.multi30k_tokenised),

@@ -11,8 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from tokenizers import processors, trainers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from torch import Tensor
 
 Pair = tuple[str, str]
@@ -33,7 +41,8 @@ def read_pairs(path: Path) -> list[Pair]:
 
 def held_out(source: str) -> bool:
     """Whether a row belongs to the validation split. A hash of the lower-cased English decides, so
-    that all translations of a sentence fall on the same side."""
+    that all translations of a sentence fall on the same side.
+    """
     digest = hashlib.sha256(source.lower().encode()).digest()
     return int.from_bytes(digest[:4], "big") < HELD_OUT_PERCENT / 100 * 2**32
 
@@ -51,7 +60,8 @@ class Corpus:
     @classmethod
     def read(cls, data: Path) -> "Corpus":
         """Hold `HELD_OUT_PERCENT` of Tatoeba's English sentences out; one row of each is kept to
-        score."""
+        score.
+        """
         tatoeba = read_pairs(data / "tatoeba.en-de.tsv.gz")
         held = {source.lower(): (source, target) for source, target in tatoeba}
         return cls(
@@ -123,7 +133,8 @@ def train_vocabulary(texts: Sequence[str], size: int, alphabet: int) -> Tokenize
 @dataclass(frozen=True)
 class Variation:
     """How often a training pair is changed, each time it is seen. Tatoeba is full of people called
-    Tom in full sentences; users write other names, smileys, numbers and half sentences."""
+    Tom in full sentences; users write other names, smileys, numbers and half sentences.
+    """
 
     rename: float = 0.35
     """A name that stands on both sides becomes another name."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import sacrebleu
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
-from translate_data import Corpus, Pair
 
 import genkit
+from translate_data import Corpus, Pair
 
 EVERYDAY = Path(__file__).parents[2] / "tests" / "data" / "everyday.tsv"
 BEAMS = (1, 4)

@@ -20,7 +20,9 @@ def small_config(**overrides: object) -> TransformerConfig:
     return marian(VOCABULARY, **(sizes | overrides))
 
 
-def perturbed(config: TransformerConfig, seed: int = 1, eos_bias: float = 4.0) -> Transformer:
+def perturbed(
+    config: TransformerConfig, seed: int = 1, eos_bias: float = 4.0, sharpness: float = 4.0
+) -> Transformer:
     """A random Transformer whose outputs vary and whose sentences end somewhere in the middle."""
     torch.manual_seed(seed)
     model = Transformer(config).eval()
@@ -30,7 +32,7 @@ def perturbed(config: TransformerConfig, seed: int = 1, eos_bias: float = 4.0) -
                 continue
             if parameter.dim() == 2:
                 sharp = "query" in name or "key" in name
-                nn.init.xavier_uniform_(parameter, gain=4.0 if sharp else 2.5)
+                nn.init.xavier_uniform_(parameter, gain=sharpness if sharp else 2.5)
                 if "contract" in name:  # SiLU's positive mean would drown what varies
                     parameter -= parameter.mean(1, keepdim=True)
             elif name.endswith("norm.weight"):

@@ -75,7 +75,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     twin = marian_twin(model)
     # transformers forbids tokens after the softmax, where they still count in its sum.
     twin.final_logits_bias[0, [UNK, model.config.pad_id]] = -1e4
-    yield Case(model, Graph(path), twin)
+    return Case(model, Graph(path), twin)
 
 
 def same(found: list[Hypothesis], expected: list[Hypothesis]) -> bool:
@@ -128,9 +128,7 @@ SETTINGS = (
 
 @pytest.mark.parametrize("beam_size", [1, 4])
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_controls_equal_transformers(
-    case: Case, settings: dict[str, Any], beam_size: int
-) -> None:
+def test_controls_equal_transformers(case: Case, settings: dict[str, Any], beam_size: int) -> None:
     source = sentences(16, 14, case.model.config)
     theirs = dict(settings)
     if "min_length" in theirs:

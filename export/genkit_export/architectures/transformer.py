@@ -69,7 +69,7 @@ def base(vocab_size: int) -> TransformerConfig:
     return TransformerConfig(vocab_size)
 
 
-MARIAN = {
+MARIAN: dict[str, Any] = {
     "norm": "post",
     "activation": "silu",
     "position_layout": "split",
@@ -102,7 +102,7 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) 
     broadcastable to (batch, heads, target, source): 0 where a position may be seen, -inf elsewhere.
     Written out because the backward pass of the fused form is several times slower on a CPU.
     """
-    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5 + bias.to(q.dtype)
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]) + bias.to(q.dtype)
     return scores.softmax(-1) @ v
 
 
@@ -119,7 +119,7 @@ class MultiHeadAttention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(batch, length, d_model) -> (batch, heads, length, head_dim)."""
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
 
     def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
         """Let x (batch, target, d_model) look at memory (batch, source, d_model)."""
@@ -161,6 +161,8 @@ class Residual(nn.Module):
 
 
 class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward."""
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.self_attention = MultiHeadAttention(config.d_model, config.num_heads)
@@ -175,6 +177,8 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the encoder's output, feed-forward."""
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.self_attention = MultiHeadAttention(config.d_model, config.num_heads)
@@ -193,7 +197,8 @@ class DecoderLayer(nn.Module):
 
 class Transformer(nn.Module):
     """Source token ids to target logits. One embedding table serves both sides and the output
-    projection (section 3.4)."""
+    projection (section 3.4).
+    """
 
     positions: Tensor
 
@@ -218,7 +223,8 @@ class Transformer(nn.Module):
 
     def reset_parameters(self) -> None:
         """Glorot-uniform matrices, each layer's scaled by 1 / sqrt(its depth), which lets deep
-        post-norm stacks train (Zhang et al., 2019, "Improving Deep Transformer", section 4)."""
+        post-norm stacks train (Zhang et al., 2019, "Improving Deep Transformer", section 4).
+        """
         nn.init.normal_(self.embedding.weight, std=self.config.d_model**-0.5)
         with torch.no_grad():
             self.embedding.weight[self.config.pad_id].zero_()
@@ -252,7 +258,8 @@ class Transformer(nn.Module):
 
     def decode(self, ids: Tensor, memory: Tensor, memory_bias: Tensor) -> Tensor:
         """Target ids so far (batch, target), the first one pad_id -> hidden states (batch, target,
-        d_model); position i sees targets 0..i only."""
+        d_model); position i sees targets 0..i only.
+        """
         length = ids.shape[1]
         x = self.embed(ids)
         causal = torch.full((length, length), -torch.inf, device=ids.device).triu(1)
@@ -267,7 +274,6 @@ class Transformer(nn.Module):
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Teacher forcing: source (batch, source) and target (batch, target) ids -> logits (batch,
-        target, vocab_size), logits[:, i] predicting the token after target[:, i]."""
-        return self.project(
-            self.decode(target, self.encode(source), self.padding_bias(source))
-        )
+        target, vocab_size), logits[:, i] predicting the token after target[:, i].
+        """
+        return self.project(self.decode(target, self.encode(source), self.padding_bias(source)))

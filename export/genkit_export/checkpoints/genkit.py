@@ -6,7 +6,6 @@ what the export finds out) and, for eight-bit graphs, `ranges` (see `quantize.py
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,9 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from genkit.errors import InputError
-
-from ..quantize import Ranges
-from ..read import Checkpoint, header
+from genkit_export.quantize import Ranges
+from genkit_export.read import Checkpoint, header
 
 FORMAT = 1
 KEY = "genkit"
@@ -44,12 +42,13 @@ def write(path: Path, network: nn.Module, description: Description) -> None:
     }
     temporary = path.with_name(f".{path.name}.partial")
     save_file(tensors, temporary, {KEY: json.dumps(asdict(description), sort_keys=True)})
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def describe(checkpoint: Checkpoint) -> Description | None:
     """What the checkpoint says of itself, or None if it is of another layout. Raises InputError if
-    the description cannot be used."""
+    the description cannot be used.
+    """
     fields = header(checkpoint, KEY)
     if fields is None:
         return None

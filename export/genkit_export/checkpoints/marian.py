@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ..architectures.transformer import Transformer
+from genkit_export.architectures.transformer import Transformer
 
 RENAMES = {
     "self_attention.query": "self_attn.q_proj",
@@ -43,7 +43,8 @@ def to_marian(model: Transformer) -> dict[str, Tensor]:
 
 def marian_config(model: Transformer) -> Mapping[str, object]:
     """The arguments of the `MarianConfig` that describes `model`. Raises ValueError for choices
-    that Marian does not have."""
+    that Marian does not have.
+    """
     c = model.config
     if (c.norm, c.position_layout, c.output_bias, c.position_base) != ("post", "split", True, 1e4):
         raise ValueError("Marian has post-norm, split sinusoids of base 10,000 and an output bias")
