@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH_TOKENS", "Decoder", "Decoding", "Found", "Search", "Sentence"]
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 512
+"""Measured on two cores: 512 is 12 % quicker than 2048, whose rows overflow the caches."""
 # Setting -> the least that it can be.
 LEAST = {
     "beam_size": 1,
@@ -46,6 +47,9 @@ class Decoding:
     """Hypotheses that are followed at a time; 1 is greedy search."""
     length_penalty: float = 1.0
     """A hypothesis scores its log probability / length ** length_penalty."""
+    early_stopping: bool = True
+    """Whether a sentence is done once it has ``beam_size`` complete hypotheses, as in CTranslate2
+    and fairseq, or only when no other can become better than the worst of them."""
     min_length: int = 0
     max_length: int | None = None
     """None: three times the source and twenty more, after the prefix."""
@@ -173,6 +177,7 @@ class Decoder:
             "prefix_ids": self._pad([sentence.prefix for sentence in batch]),  # (batch, prefix)
             "beam_size": np.array(decoding.beam_size, np.int64),
             "length_penalty": np.array(decoding.length_penalty, np.float32),
+            "early_stopping": np.array(decoding.early_stopping, np.bool_),
             "min_length": np.array(decoding.min_length, np.int64),
             "max_length": np.array([self._max_length(s, decoding) for s in batch], np.int64),
             "repetition_penalty": np.array(decoding.repetition_penalty, np.float32),

@@ -31,6 +31,7 @@ INPUTS: dict[str, tuple[str, list[int | str]]] = {
     "prefix_ids": ("int64", ["batch", "prefix"]),
     "beam_size": ("int64", []),
     "length_penalty": ("float32", []),
+    "early_stopping": ("bool", []),
     "min_length": ("int64", []),
     "max_length": ("int64", ["batch"]),
     "repetition_penalty": ("float32", []),

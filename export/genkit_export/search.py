@@ -1,9 +1,10 @@
 """Greedy and beam search in plain PyTorch: what the exported graph must reproduce.
 
 Written to be read, not to be fast: every step decodes the whole prefix again. The beam search is
-that of Hugging Face `generate` with `early_stopping=False`: twice as many candidates as beams,
-finished hypotheses scored by log probability / length ** length_penalty (the end token counts), and
-a sentence is done when no running hypothesis can still beat its worst finished one.
+that of Hugging Face `generate`: twice as many candidates as beams, finished hypotheses scored by
+log probability / length ** length_penalty (the end token counts). A sentence is done when no
+running hypothesis can still beat its worst finished one or, with `early_stopping` (which is what
+CTranslate2 and fairseq do), as soon as it has as many finished ones as beams.
 """
 
 from dataclasses import dataclass
@@ -60,13 +61,22 @@ def beam(
     beam_size: int,
     max_length: int,
     length_penalty: float = 1.0,
+    early_stopping: bool = False,
 ) -> list[list[Hypothesis]]:
     """The `beam_size` best hypotheses of every source row (batch, source), best first."""
-    return [_beam_row(model, row, beam_size, max_length, length_penalty) for row in source]
+    return [
+        _beam_row(model, row, beam_size, max_length, length_penalty, early_stopping)
+        for row in source
+    ]
 
 
 def _beam_row(
-    model: Transformer, source: Tensor, beam_size: int, max_length: int, length_penalty: float
+    model: Transformer,
+    source: Tensor,
+    beam_size: int,
+    max_length: int,
+    length_penalty: float,
+    early_stopping: bool,
 ) -> list[Hypothesis]:
     config = model.config
     source = source[source != config.pad_id][None]
@@ -96,7 +106,9 @@ def _beam_row(
                 running.append((tokens, score))
         finished = sorted(finished, key=lambda h: -h.score)[:beam_size]
         if len(finished) == beam_size and (
-            not running or running[0][1] / length**length_penalty <= finished[-1].score
+            early_stopping
+            or not running
+            or running[0][1] / length**length_penalty <= finished[-1].score
         ):
             break
     return finished

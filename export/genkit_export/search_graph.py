@@ -35,6 +35,11 @@ INPUTS: Signature = {
     "length_penalty": (
         T.FLOAT, (), "exponent of the length by which a hypothesis' log probability is divided",
     ),
+    "early_stopping": (
+        T.BOOL, (),
+        "whether a row is done once beam_size hypotheses have ended, or only when no running one "
+        "can become better than the worst of them",
+    ),
     "min_length": (T.INT64, (), "no end token before this many target tokens"),
     "max_length": (
         T.INT64, ("batch",), "most target tokens of each row, prefix and end token counted",

@@ -45,6 +45,9 @@ class Search:
     """bool scalar: whether a repetition control is on, at every step."""
     longest: str
     """int64 scalar: the largest limit of all rows."""
+    modesty: str
+    """float32 scalar: what running beams are marked down by. With early stopping more than any real
+    score, and less than that of a place that no hypothesis has taken."""
 
     @property
     def pad_id(self) -> int:
@@ -61,7 +64,8 @@ class Search:
         penalised = g("Not", g("Equal", "repetition_penalty", np.float32(1)))
         ngrams = g("Greater", "no_repeat_ngram_size", np.int64(0))
         longest = g("ReduceMax", "max_length", keepdims=0)
-        return cls(net, suppress, special_steps, g("Or", penalised, ngrams), longest)
+        modesty = g("Where", "early_stopping", -NEVER / 2, np.float32(0))
+        return cls(net, suppress, special_steps, g("Or", penalised, ngrams), longest, modesty)
 
     def divisors(self, g: GraphBuilder) -> str:
         """Free tokens ** length_penalty for every length of every row, float32 (batch, longest +
@@ -381,6 +385,7 @@ class BeamStep(SearchStep):
         # A row at its limit has only finished candidates, so none can be better than its worst.
         possible = body("Div", body("Gather", score, vector(0), axis=1), divisor)
         worst = body("Gather", best_scores, vector(-1), axis=1)
+        possible = body("Sub", possible, search.modesty)
         done = body("Or", done, body("LessOrEqual", possible, worst))
         sequences = body(
             "Concat", body("Gather", sequences, parent), body("Reshape", token, vector(-1, 1)),

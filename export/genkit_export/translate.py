@@ -68,6 +68,7 @@ def _difference(graph: Graph, model: Transformer, shape: tuple[int, int]) -> flo
             prefix_ids=source.numpy()[:, :0],
             beam_size=beam_size,
             length_penalty=1.0,
+            early_stopping=False,
             min_length=0,
             max_length=[STEPS] * len(source),
             repetition_penalty=1.0,

@@ -104,18 +104,21 @@ class Loop:
         averaged network: one number, the higher the better, and figures to log.
         """
         sums: defaultdict[str, float] = defaultdict(float)
+        count = 0  # of steps since the last line of the log
         began = saved = time.monotonic()
         while self.step < self.config.steps:
             self._set_rates()
             for name, value in take_step(self.step).items():
                 sums[name] += float(value)
             self.step += 1
+            count += 1
             self._update_average()
             now = time.monotonic()
             self.seconds, began = self.seconds + now - began, now
             if self.step % self.config.log_every == 0:
-                self._log({name: total / self.config.log_every for name, total in sums.items()})
+                self._log({name: total / count for name, total in sums.items()})
                 sums.clear()
+                count = 0
             if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
                 figure, figures = validate(self.average)
                 self._log(figures)

@@ -98,6 +98,12 @@ def translate(
             help="Rank by log probability / length ** P: above 1 favours longer translations.",
         ),
     ] = 1.0,
+    early_stopping: Annotated[
+        bool,
+        typer.Option(
+            help="Stop at as many complete hypotheses as beams, or search until none can be better."
+        ),
+    ] = True,
     max_length: Annotated[
         int | None,
         typer.Option(
@@ -130,7 +136,7 @@ def translate(
     json: JsonOption = False,
     batch_tokens: Annotated[
         int, typer.Option(metavar="N", help="Most source tokens of a batch, padding counted.")
-    ] = 2048,
+    ] = 512,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
@@ -171,6 +177,7 @@ def translate(
     decoding = Decoding(
         beam_size=beam_size,
         length_penalty=length_penalty,
+        early_stopping=early_stopping,
         max_length=max_length,
         no_repeat_ngram_size=no_repeat_ngram_size,
         repetition_penalty=repetition_penalty,

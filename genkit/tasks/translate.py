@@ -107,6 +107,7 @@ class Translator:
         *,
         beam_size: int = Decoding.beam_size,
         length_penalty: float = Decoding.length_penalty,
+        early_stopping: bool = Decoding.early_stopping,
         min_length: int = Decoding.min_length,
         max_length: int | None = Decoding.max_length,
         no_repeat_ngram_size: int = Decoding.no_repeat_ngram_size,
@@ -119,6 +120,7 @@ class Translator:
         decoding = Decoding(
             beam_size=beam_size,
             length_penalty=length_penalty,
+            early_stopping=early_stopping,
             min_length=min_length,
             max_length=max_length,
             no_repeat_ngram_size=no_repeat_ngram_size,

@@ -180,12 +180,13 @@ class TestOptions:
 
         monkeypatch.setattr(task.Translator, "stream", stream)
         options = "--beam-size 5 --length-penalty 0.6 --max-length 40 --n-best 2 --prefix Ja "
-        options += "--no-repeat-ngram-size 3 --repetition-penalty 1.2 --batch-tokens 99"
+        options += "--no-early-stopping --no-repeat-ngram-size 3 --repetition-penalty 1.2 --batch-tokens 99"
         run(*options.split())
         assert seen == {
             "decoding": Decoding(
                 beam_size=5,
                 length_penalty=0.6,
+                early_stopping=False,
                 max_length=40,
                 n_best=2,
                 no_repeat_ngram_size=3,
@@ -200,7 +201,7 @@ class TestOptions:
     def test_their_defaults_are_those_of_the_library(self) -> None:
         parameters = inspect.signature(command.translate).parameters
         shared = {f.name: f.default for f in fields(Decoding) if f.name in parameters}
-        assert len(shared) == 6
+        assert len(shared) == 7
         assert shared == {name: parameters[name].default for name in shared}
         assert parameters["batch_tokens"].default == BATCH_TOKENS
 

@@ -39,6 +39,7 @@ class Case:
             "prefix_ids": np.zeros((len(source), 0)),
             "beam_size": 1,
             "length_penalty": 1.0,
+            "early_stopping": False,
             "min_length": 0,
             "max_length": [STEPS] * len(source),
             "repetition_penalty": 1.0,
@@ -111,6 +112,13 @@ class TestPlainPyTorch:
         found = case.search(source, beam_size=beam_size, length_penalty=penalty)
         assert all(map(same, found, expected))
 
+    def test_beam_with_early_stopping(self, case: Case, rows: int) -> None:
+        source = sentences(rows, 14, case.model.config)
+        model = suppressed(perturbed(small_config()))
+        expected = beam(model, source, 4, STEPS, early_stopping=True)
+        found = case.search(source, beam_size=4, early_stopping=True)
+        assert all(map(same, found, expected))
+
 
 def test_sentences_end_at_different_lengths(case: Case) -> None:
     lengths = {len(row[0].tokens) for row in case.search(sentences(64, 14, case.model.config))}
@@ -123,6 +131,7 @@ SETTINGS = (
     {"no_repeat_ngram_size": 2},
     {"no_repeat_ngram_size": 3, "repetition_penalty": 0.8},
     {"min_length": 12},
+    {"early_stopping": True},
 )
 
 
@@ -135,7 +144,8 @@ def test_controls_equal_transformers(case: Case, settings: dict[str, Any], beam_
         # theirs counts the end token's predecessors, ours the end token too
         theirs["min_new_tokens"] = theirs.pop("min_length") - 1
     expected = case.generate(source, num_beams=beam_size, **theirs)
-    assert expected != case.generate(source, num_beams=beam_size)
+    if settings != {"early_stopping": True}:
+        assert expected != case.generate(source, num_beams=beam_size)
     found = case.search(source, beam_size=beam_size, **settings)
     assert [row[0].tokens for row in found] == expected
 

@@ -1,0 +1,76 @@
+"""The shipped translation model in other people's programs: transformers and CTranslate2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
+
+from genkit_export.architectures.transformer import Transformer, TransformerConfig
+from genkit_export.checkpoints.marian import marian_config, to_marian
+from genkit_export.read import header, read
+
+if TYPE_CHECKING:
+    import ctranslate2
+    from transformers import MarianMTModel
+
+EN_DE = Path(__file__).parents[1] / "weights" / "translate" / "en-de"
+UNK = 1
+
+
+def load_transformer(folder: Path = EN_DE) -> Transformer:
+    """The PyTorch network of a model folder's checkpoint, in float32."""
+    checkpoint = read(folder / "checkpoint.safetensors")
+    description = header(checkpoint, "genkit")
+    assert description is not None
+    model = Transformer(TransformerConfig(**description["config"]))  # type: ignore[arg-type]
+    model.load_state_dict({name: t.float() for name, t in checkpoint.tensors.items()})
+    return model.eval()
+
+
+def marian_twin(model: Transformer) -> MarianMTModel:
+    """transformers' model with the same weights."""
+    from transformers import MarianConfig, MarianMTModel
+
+    twin = MarianMTModel(MarianConfig(**marian_config(model), attn_implementation="eager"))
+    twin.load_state_dict(to_marian(model))
+    # transformers forbids tokens after the softmax, where they still count in its sum.
+    twin.final_logits_bias[0, [UNK, model.config.pad_id]] = -1e4
+    return twin.eval().to(model.embedding.weight.dtype)
+
+
+def convert_to_ctranslate2(
+    model: Transformer, tokenizer: Tokenizer, folder: Path, quantization: str | None
+) -> None:
+    """Write the CTranslate2 model with the same weights to a new folder."""
+    from ctranslate2.converters.transformers import MarianMTLoader
+
+    class Special:
+        eos_token = tokenizer.id_to_token(model.config.eos_id)
+        unk_token = tokenizer.id_to_token(UNK)
+
+    loader = MarianMTLoader()
+    twin = marian_twin(model)
+    spec = loader.get_model_spec(twin)
+    # CTranslate2 starts from a zero embedding in place of a padding token.
+    tokens = [tokenizer.id_to_token(i) for i in range(model.config.pad_id)]
+    loader.set_vocabulary(spec, tokens)
+    loader.set_config(spec.config, twin, Special)
+    spec.validate()
+    spec.optimize(quantization=quantization)
+    folder.mkdir(parents=True)
+    spec.save(str(folder))
+
+
+def ctranslate2_ids(
+    translator: ctranslate2.Translator,
+    tokenizer: Tokenizer,
+    rows: Sequence[Sequence[int]],
+    **options: Any,
+) -> list[list[int]]:
+    """CTranslate2's best hypothesis for rows of source ids, with the end token."""
+    pieces = [[tokenizer.id_to_token(i) for i in row] for row in rows]
+    results = translator.translate_batch(pieces, disable_unk=True, return_end_token=True, **options)
+    return [[tokenizer.token_to_id(t) for t in result.hypotheses[0]] for result in results]
