@@ -47,7 +47,7 @@ class Decoding:
     """Hypotheses that are followed at a time; 1 is greedy search."""
     length_penalty: float = 1.0
     """A hypothesis scores its log probability / length ** length_penalty."""
-    early_stopping: bool = True
+    early_stopping: bool = False
     """Whether a sentence is done once it has ``beam_size`` complete hypotheses, as in CTranslate2
     and fairseq, or only when no other can become better than the worst of them."""
     min_length: int = 0

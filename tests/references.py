@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer
-
 from genkit_export.architectures.transformer import Transformer, TransformerConfig
 from genkit_export.checkpoints.marian import marian_config, to_marian
 from genkit_export.read import header, read
 
 if TYPE_CHECKING:
     import ctranslate2
+    from tokenizers import Tokenizer
     from transformers import MarianMTModel
 
 EN_DE = Path(__file__).parents[1] / "weights" / "translate" / "en-de"

@@ -97,7 +97,7 @@ class TestFeeds:
         decoding = Decoding(
             beam_size=3,
             length_penalty=0.5,
-            early_stopping=False,
+            early_stopping=True,
             min_length=2,
             max_length=30,
             no_repeat_ngram_size=4,
@@ -108,7 +108,7 @@ class TestFeeds:
         assert {name: value.tolist() for name, value in feeds.items() if value.ndim == 0} == {
             "beam_size": 3,
             "length_penalty": 0.5,
-            "early_stopping": False,
+            "early_stopping": True,
             "min_length": 2,
             "repetition_penalty": 1.5,
             "no_repeat_ngram_size": 4,

@@ -16,7 +16,9 @@ from onnx import TensorProto as T
 
 from .architectures.transformer import Transformer
 from .onnx_builder import GraphBuilder, State, tensor, vector
-from .search_steps import BeamStep, GreedyStep, Row, Search, SearchStep, widen
+from .search_beam import BeamStep
+from .search_greedy import GreedyStep
+from .search_steps import Row, Search, SearchStep, widen
 from .transformer_graph import Dense, Memory, TransformerGraph, dense_float32
 
 Signature = dict[str, tuple[int, tuple[str, ...], str]]
@@ -37,8 +39,7 @@ INPUTS: Signature = {
     ),
     "early_stopping": (
         T.BOOL, (),
-        "whether a row is done once beam_size hypotheses have ended, or only when no running one "
-        "can become better than the worst of them",
+        "whether a row is done once beam_size hypotheses have ended, not when none can be better",
     ),
     "min_length": (T.INT64, (), "no end token before this many target tokens"),
     "max_length": (

@@ -203,14 +203,15 @@ class TransformerGraph:
         width: str,
         memory: Memory,
         past: Sequence[str],
-        beam_shape: str | None,
+        ancestry: str | None,
     ) -> tuple[str, list[str]]:
         """Decode one position of every row.
 
         tokens int64 (rows, beams), the newest token; width int64 (1,): tokens so far, the newest one
-        counted; past: keys and values (rows * beams, heads, width - 1, head_dim) of every layer's self-attention; beam_shape: the
-        shape (rows, beams, d_model), or None when there is one beam a row.
-        Returns hidden states (rows, beams, d_model) and the grown cache.
+        counted; past: keys and values (rows, heads, cached, head_dim) of every layer's
+        self-attention; ancestry: bias float32 (rows, 1, beams, cached + beams) that hides other
+        beams' past, or None when there is one beam. Returns hidden states (rows, beams, d_model)
+        and the grown cache.
         """
         embedded = g("Gather", self.table, tokens)
         x = g("Add", embedded, g("Gather", self.width_positions, width))
@@ -221,7 +222,7 @@ class TransformerGraph:
                 g, x, layer, f"decoder.{i}",
                 (past[2 * i], past[2 * i + 1]),
                 (memory.keys_values[2 * i], memory.keys_values[2 * i + 1], memory.mask),
-                beam_shape,
+                ancestry,
             )  # fmt: skip
             present += [keys, values]
         return self.norm(g, x, self.model.decoder_norm), present
@@ -234,23 +235,19 @@ class TransformerGraph:
         site: str,
         past: tuple[str, str],
         memory: tuple[str, str, str],
-        beam_shape: str | None,
+        ancestry: str | None,
     ) -> tuple[str, str, str]:
         cache: list[str] = []
 
         def self_attention(y: str) -> str:
             a = layer.self_attention
             qkv = self.linear(g, y, [a.query, a.key, a.value], f"{site}.self_attention.query")
-            if beam_shape:  # (rows, beams, 3 d_model) -> (rows * beams, 1, 3 d_model)
-                qkv = g("Reshape", qkv, vector(-1, 1, 3 * self.config.d_model))
             q, k, v = g.many("Split", qkv, outputs=3, axis=2, num_outputs=3)
             heads, keys, values = g.many(
-                "Attention", q, k, v, None, *past, outputs=3,
+                "Attention", q, k, v, ancestry, *past, outputs=3,
                 q_num_heads=a.num_heads, kv_num_heads=a.num_heads,
             )  # fmt: skip
             cache.extend((keys, values))
-            if beam_shape:
-                heads = g("Reshape", heads, beam_shape)
             return self.linear(g, heads, [a.output], f"{site}.self_attention.output")
 
         def cross_attention(y: str) -> str:

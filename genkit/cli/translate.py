@@ -103,7 +103,7 @@ def translate(
         typer.Option(
             help="Stop at as many complete hypotheses as beams, or search until none can be better."
         ),
-    ] = True,
+    ] = False,
     max_length: Annotated[
         int | None,
         typer.Option(

@@ -180,13 +180,15 @@ class TestOptions:
 
         monkeypatch.setattr(task.Translator, "stream", stream)
         options = "--beam-size 5 --length-penalty 0.6 --max-length 40 --n-best 2 --prefix Ja "
-        options += "--no-early-stopping --no-repeat-ngram-size 3 --repetition-penalty 1.2 --batch-tokens 99"
+        options += (
+            "--early-stopping --no-repeat-ngram-size 3 --repetition-penalty 1.2 --batch-tokens 99"
+        )
         run(*options.split())
         assert seen == {
             "decoding": Decoding(
                 beam_size=5,
                 length_penalty=0.6,
-                early_stopping=False,
+                early_stopping=True,
                 max_length=40,
                 n_best=2,
                 no_repeat_ngram_size=3,
