@@ -8,13 +8,14 @@ __all__ = ["export_checkpoint"]
 
 def export_checkpoint(
     checkpoint: Path,
-    out: Path,
+    out: Path | None = None,
     *,
     name: str | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Write the model folder of a checkpoint to `out` and return `out`.
+    """Write the model folder of a checkpoint to `out` and return `out`; by default that is a folder
+    among the user's own models, where `genkit` finds it by its name.
 
     `report` is told what was found and measured. Raises InputError for a file that cannot be used,
     UsageError if `out` is not empty, ModelError if a graph does not compute what PyTorch does.

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from genkit.errors import InputError
+from genkit.model import user_models
 
 from .checkpoints import genkit as own
 from .folder import new_folder, write_card
@@ -19,7 +20,12 @@ LAYOUT = "genkit"
 
 
 def export(
-    path: Path, out: Path, *, name: str | None, overwrite: bool, report: Callable[[str], None]
+    path: Path,
+    out: Path | None,
+    *,
+    name: str | None,
+    overwrite: bool,
+    report: Callable[[str], None],
 ) -> Path:
     """See `genkit_export.export_checkpoint`."""
     checkpoint = read(path)
@@ -44,6 +50,7 @@ def export(
         "sha256": checkpoint.sha256,
         "layout": LAYOUT,
     }
+    out = out or user_models() / fields["task"] / fields["name"]
     with new_folder(out, overwrite) as folder:
         exported = architecture.export(network, description, folder, report)
         for file in _companions(fields):

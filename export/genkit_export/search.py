@@ -7,6 +7,7 @@ running hypothesis can still beat its worst finished one or, with `early_stoppin
 CTranslate2 and fairseq do), as soon as it has as many finished ones as beams.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,24 +24,40 @@ class Hypothesis:
     score: float
 
 
-def _log_probs(model: Transformer, prefix: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
-    """Log probabilities (rows, vocab_size) of the token after prefix (rows, length)."""
-    hidden = model.decode(prefix, memory, bias)[:, -1]
-    logits = model.project(hidden).float()
-    logits[:, model.config.pad_id] = -torch.inf
-    return logits.log_softmax(-1)
+class _Scorer:
+    """Log probabilities of next tokens for source ids (batch, source)."""
+
+    def __init__(self, model: Transformer, source: Tensor, suppress: Sequence[int]) -> None:
+        self.model = model
+        self.impossible = sorted({model.config.pad_id, *suppress})
+        self.memory, self.bias = model.encode(source), model.padding_bias(source)
+
+    def __call__(self, prefix: Tensor) -> Tensor:
+        """For prefixes (rows, length), the start token first, one for each source or all of the
+        only one -> (rows, vocab_size).
+        """
+        memory = self.memory.expand(len(prefix), -1, -1)
+        bias = self.bias.expand(len(prefix), -1, -1, -1)
+        hidden = self.model.decode(prefix, memory, bias)[:, -1]
+        logits = self.model.project(hidden).float()
+        logits[:, self.impossible] = -torch.inf
+        return logits.log_softmax(-1)
 
 
 @torch.inference_mode()
-def greedy(model: Transformer, source: Tensor, max_length: int) -> list[Hypothesis]:
-    """The likeliest next token, again and again, for source ids (batch, source)."""
+def greedy(
+    model: Transformer, source: Tensor, max_length: int, suppress: Sequence[int] = ()
+) -> list[Hypothesis]:
+    """The likeliest next token, again and again, for source ids (batch, source). Padding and the
+    tokens in `suppress` are never generated.
+    """
     config = model.config
-    memory, bias = model.encode(source), model.padding_bias(source)
+    log_probs = _Scorer(model, source, suppress)
     prefix = torch.full((len(source), 1), config.pad_id)
     total = torch.zeros(len(source))
     done = torch.zeros(len(source), dtype=torch.bool)
     for _ in range(max_length):
-        best, token = _log_probs(model, prefix, memory, bias).max(-1)
+        best, token = log_probs(prefix).max(-1)
         total += best.masked_fill(done, 0.0)
         token = token.masked_fill(done, config.pad_id)
         prefix = torch.cat([prefix, token[:, None]], 1)
@@ -62,36 +79,29 @@ def beam(
     max_length: int,
     length_penalty: float = 1.0,
     early_stopping: bool = False,
+    suppress: Sequence[int] = (),
 ) -> list[list[Hypothesis]]:
     """The `beam_size` best hypotheses of every source row (batch, source), best first."""
-    return [
-        _beam_row(model, row, beam_size, max_length, length_penalty, early_stopping)
-        for row in source
-    ]
+    found = []
+    for row in source:
+        log_probs = _Scorer(model, row[row != model.config.pad_id][None], suppress)
+        found.append(_beam_row(log_probs, beam_size, max_length, length_penalty, early_stopping))
+    return found
 
 
 def _beam_row(
-    model: Transformer,
-    source: Tensor,
+    log_probs: _Scorer,
     beam_size: int,
     max_length: int,
     length_penalty: float,
     early_stopping: bool,
 ) -> list[Hypothesis]:
-    config = model.config
-    source = source[source != config.pad_id][None]
-    memory, bias = model.encode(source), model.padding_bias(source)
+    config = log_probs.model.config
     running: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     finished: list[Hypothesis] = []
     for length in range(1, max_length + 1):
         prefix = torch.tensor([[config.pad_id, *tokens] for tokens, _ in running])
-        log_probs = _log_probs(
-            model,
-            prefix,
-            memory.expand(len(running), -1, -1),
-            bias.expand(len(running), -1, -1, -1),
-        )
-        totals = log_probs + torch.tensor([score for _, score in running])[:, None]
+        totals = log_probs(prefix) + torch.tensor([score for _, score in running])[:, None]
         best, index = totals.flatten().topk(2 * beam_size)
         candidates = [
             ((*running[i // config.vocab_size][0], i % config.vocab_size), score)

@@ -24,11 +24,15 @@ def export(
     ctx: typer.Context,
     checkpoint: Annotated[Path, typer.Argument(help="A trained checkpoint.", show_default=False)],
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="The model folder to write.", show_default=False
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The model folder to write.",
+            show_default="among your own models, under its task and name",
         ),
-    ],
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(

@@ -19,7 +19,9 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Stands in for the export; holds what it was called with."""
     calls: list[Any] = []
 
-    def export_checkpoint(checkpoint: Path, out: Path, *, report: Any, **options: Any) -> Path:
+    def export_checkpoint(
+        checkpoint: Path, out: Path | None, *, report: Any, **options: Any
+    ) -> Path | None:
         calls.append((checkpoint, out, options))
         print("PyTorch says something")
         report("12 layers")
@@ -44,10 +46,9 @@ def test_prints_the_folder_and_says_the_rest_on_stderr(exporter: list[Any]) -> N
     assert "12 layers" not in genkit("export", "a.safetensors", "-o", "b", "-q").err
 
 
-def test_says_where_to_write(exporter: list[Any]) -> None:
-    run = genkit("export", "a.safetensors")
-    assert (run.code, run.err.splitlines()[0]) == (2, "genkit: Missing option '--output' / '-o'")
-    assert exporter == []
+def test_leaves_the_folder_to_the_export_when_none_is_given(exporter: list[Any]) -> None:
+    genkit("export", "a.safetensors")
+    assert exporter == [(Path("a.safetensors"), None, {"name": None, "overwrite": False})]
 
 
 def test_an_error_of_the_export_is_one_of_genkit(
