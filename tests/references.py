@@ -1,4 +1,4 @@
-"""The shipped translation model in other people's programs: transformers and CTranslate2."""
+"""Our Transformers in other people's programs: transformers and CTranslate2."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def load_transformer(folder: Path = EN_DE) -> Transformer:
     return model.eval()
 
 
-def marian_twin(model: Transformer) -> MarianMTModel:
-    """transformers' model with the same weights."""
+def marian_twin(model: Transformer, forbidden: Sequence[int] = ()) -> MarianMTModel:
+    """transformers' model with the same weights, but for tokens that are never to be generated:
+    transformers itself forbids them after the softmax, where they still count in its sum."""
     from transformers import MarianConfig, MarianMTModel
 
     twin = MarianMTModel(MarianConfig(**marian_config(model), attn_implementation="eager"))
     twin.load_state_dict(to_marian(model))
-    # transformers forbids tokens after the softmax, where they still count in its sum.
-    twin.final_logits_bias[0, [UNK, model.config.pad_id]] = -1e4
+    twin.final_logits_bias[0, list(forbidden)] = -1e4
     return twin.eval().to(model.embedding.weight.dtype)
 
 

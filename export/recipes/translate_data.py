@@ -138,7 +138,7 @@ class Variation:
 
     rename: float = 0.35
     """A name that stands on both sides becomes another name."""
-    copy: float = 0.04
+    copy: float = 0.1
     """A name becomes, or the end gains, a string to be copied: smileys, other scripts, numbers."""
     join: float = 0.08
     """Two or more pairs become one."""

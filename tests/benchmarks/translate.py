@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,14 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from tests.references import EN_DE, convert_to_ctranslate2, load_transformer, marian_twin
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where helpers of the tests lie
+from references import (
+    EN_DE,
+    UNK,
+    convert_to_ctranslate2,
+    load_transformer,
+    marian_twin,
+)
 
 Run = Callable[[Sequence[str], int], list[str]]
 """Sentences and a beam size to translations."""
@@ -84,7 +92,8 @@ def run_transformers(folder: Path) -> Run:
     import torch
 
     torch.set_num_threads(2)
-    model = marian_twin(load_transformer(folder))
+    network = load_transformer(folder)
+    model = marian_twin(network, [UNK, network.config.pad_id])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     pad = model.config.pad_token_id
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from references import UNK, marian_twin
 from torch import Tensor
 from transformers import MarianMTModel
 
@@ -18,10 +19,8 @@ from genkit_export.search import Hypothesis, beam, greedy
 from genkit_export.search_graph import build
 
 from .models import perturbed, sentences, small_config
-from .test_transformer import marian_twin
 
 STEPS = 20
-UNK = 1
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     model = perturbed(small_config())
     path = tmp_path_factory.mktemp("graph") / "search.onnx"
     save_graph(build(model, [UNK]), path)
-    twin = marian_twin(model)
-    # transformers forbids tokens after the softmax, where they still count in its sum.
-    twin.final_logits_bias[0, [UNK, model.config.pad_id]] = -1e4
-    return Case(model, Graph(path), twin)
+    return Case(model, Graph(path), marian_twin(model, [UNK, model.config.pad_id]))
 
 
 def same(found: list[Hypothesis], expected: list[Hypothesis]) -> bool:

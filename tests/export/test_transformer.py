@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from references import marian_twin
 from torch import Tensor, nn
-from transformers import MarianConfig, MarianMTModel
 
 from genkit_export.architectures.transformer import (
     MultiHeadAttention,
@@ -18,12 +18,6 @@ from .models import VOCABULARY, perturbed, sentences, small_config
 
 SHAPES = ((1, 5, 3), (4, 9, 7), (7, 30, 20))
 """Rows, source tokens, target tokens."""
-
-
-def marian_twin(model: Transformer) -> MarianMTModel:
-    twin = MarianMTModel(MarianConfig(**marian_config(model), attn_implementation="eager"))
-    twin.load_state_dict(to_marian(model))
-    return twin.eval().to(model.embedding.weight.dtype)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -1,0 +1,182 @@
+"""The shipped English-German model: it translates, and everybody's engine agrees with ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from references import (
+    EN_DE,
+    UNK,
+    convert_to_ctranslate2,
+    ctranslate2_ids,
+    load_transformer,
+    marian_twin,
+)
+from shell import genkit, pipeline
+
+from genkit import load
+from genkit.decoding import Decoding, Sentence
+from genkit.model import open_model, verify
+from genkit.tasks.translate import Translator
+
+EVERYDAY = [
+    line.split("\t")
+    for line in (Path(__file__).parent / "data" / "everyday.tsv")
+    .read_text(encoding="utf-8")
+    .splitlines()
+]
+SOURCES = [row[0] for row in EVERYDAY]
+LONGER = [
+    "A man in a blue shirt is standing on a ladder cleaning a window.",
+    "Two young children are playing football in the park while their parents are watching them.",
+    "I would have called you if I had known that you were waiting for me at the station.",
+    "The old woman who lives next door has been feeding the cats of our street for many years.",
+]
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    return load("translate", str(EN_DE), threads=1)
+
+
+@pytest.fixture(scope="module")
+def full() -> Translator:
+    return load("translate", str(EN_DE), precision="fp32", threads=1)
+
+
+def test_the_folder_is_whole() -> None:
+    model = open_model(EN_DE)
+    assert verify(model) == []
+    assert sum(path.stat().st_size for path in EN_DE.iterdir()) < 60e6
+
+
+def test_at_least_forty_of_fifty_everyday_sentences(translator: Translator) -> None:
+    found = translator(SOURCES)
+    matches = sum(text in row[1:] for text, row in zip(found, EVERYDAY, strict=True))
+    assert len(EVERYDAY) == 50
+    assert matches >= 40
+
+
+def test_the_command_keeps_lines(models: Path) -> None:
+    run = genkit(
+        "translate",
+        "--model",
+        str(EN_DE),
+        stdin="Good morning.\n\nTwo dogs are running through the snow.\n",
+    )
+    assert run.code == 0
+    assert run.out.splitlines()[:2] == ["Guten Morgen.", ""]
+    assert (
+        run.out.splitlines()[2] in EVERYDAY[SOURCES.index("Two dogs are running through the snow.")]
+    )
+
+
+def test_an_endless_input_ends_when_nobody_reads_on() -> None:
+    command = f"yes 'How are you?' | genkit translate --model '{EN_DE}' | head -3"
+    run = pipeline(command)
+    assert run.err == ""
+    assert len(run.out.splitlines()) == 3
+
+
+ODD = [
+    "🙂",
+    "I like 猫 very much. 🙂",
+    "Мария lives in Москва.",
+    "Her e-mail address is zoe.müller@example.org.",
+    "Pneumonoultramicroscopicsilicovolcanoconiosis is a long word.",
+    "Ωμέγα",
+    "ﷺ ✈️ ½ ☕",
+    "\u0301\u200d",
+    "xkcdqwrtz bnmpflst 12345",
+]
+
+
+def test_nothing_becomes_unknown(translator: Translator) -> None:
+    for text in translator(ODD):
+        assert "<unk>" not in text
+        assert "⁇" not in text
+        assert "<0x" not in text
+
+
+def test_special_tokens_in_the_text_are_text(translator: Translator) -> None:
+    (found,) = translator(["Write </s> at the end of the line."])
+    assert len(found.split()) > 4
+
+
+def test_numbers_survive(translator: Translator) -> None:
+    (found,) = translator(["The bus number 47 leaves at 10:35."])
+    assert re.findall(r"\d+", found) == ["47", "10", "35"]
+
+
+def ids(translator: Translator, texts: Sequence[str]) -> list[list[int]]:
+    return translator._source.encode(texts)
+
+
+def searched(
+    translator: Translator, rows: Sequence[Sequence[int]], decoding: Decoding
+) -> list[tuple[int, ...]]:
+    units = [Sentence(tuple(row)) for row in rows]
+    found = translator._decoder.search(units, decoding).result()
+    return [found[unit].hypotheses[0] for unit in units]
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_tokens_equal_transformers(full: Translator, beam_size: int) -> None:
+    import torch
+
+    model = load_transformer()
+    pad = model.config.pad_id
+    twin = marian_twin(model, [UNK, pad])
+    rows = ids(full, SOURCES[:20] + LONGER)
+    ours = searched(full, rows, Decoding(beam_size=beam_size))
+    for row, expected in zip(rows, ours, strict=True):
+        found = twin.generate(
+            input_ids=torch.tensor([row]),
+            attention_mask=torch.ones(1, len(row), dtype=torch.long),
+            num_beams=beam_size,
+            do_sample=False,
+            max_new_tokens=3 * len(row) + 20,
+        )
+        assert tuple(t for t in found[0].tolist() if t != pad) == expected
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_tokens_equal_ctranslate2(full: Translator, beam_size: int, tmp_path: Path) -> None:
+    import ctranslate2
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(EN_DE / "tokenizer.json"))
+    convert_to_ctranslate2(load_transformer(), tokenizer, tmp_path / "ct2", None)
+    engine = ctranslate2.Translator(str(tmp_path / "ct2"), intra_threads=1)
+    rows = ids(full, SOURCES[:20] + LONGER)
+    # CTranslate2 stops at the first complete beam_size hypotheses.
+    ours = searched(full, rows, Decoding(beam_size=beam_size, early_stopping=True))
+    theirs = ctranslate2_ids(engine, tokenizer, rows, beam_size=beam_size, length_penalty=1)
+    assert [list(tokens) for tokens in ours] == theirs
+
+
+@pytest.mark.parametrize("size", [1, 8, 64])
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_a_translation_does_not_depend_on_its_batch(
+    translator: Translator, size: int, beam_size: int
+) -> None:
+    texts = (SOURCES + LONGER * 4)[-size:] if size < 64 else SOURCES + LONGER
+    together = translator(texts, beam_size=beam_size, batch_tokens=100_000)
+    assert together == [translator([text], beam_size=beam_size)[0] for text in texts]
+
+
+def test_a_sentence_of_a_paragraph_is_translated_like_alone(translator: Translator) -> None:
+    (paragraph,) = translator(["Good morning. How are you?  I am hungry."])
+    first, second, third = translator(["Good morning.", "How are you?", "I am hungry."])
+    assert paragraph == f"{first} {second}  {third}"
+
+
+def test_a_long_sentence_is_not_cut(translator: Translator) -> None:
+    source = "I have two cats, " * 60 + "and a dog."
+    (result,) = translator.translate([source])
+    assert result.text.count("Katzen") > 50
+    assert "Hund" in result.text
+    assert not result.truncated
