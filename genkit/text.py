@@ -230,6 +230,8 @@ class Tokenizer:
             raise ModelError(f"{path} is no tokeniser: {error}") from error
         self._backend.no_truncation()
         self._backend.no_padding()
+        # "</s>" in a text is four characters like any other, not the end of the sentence.
+        self._backend.encode_special_tokens = True
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, with the special tokens that the model wants around it."""
