@@ -182,3 +182,19 @@ def test_a_long_sentence_is_translated_in_parts(translator: Translator) -> None:
     assert not result.truncated
     assert "Bahnhof" in result.text
     assert "Abendessen" in result.text
+
+
+def test_the_checkpoint_makes_the_shipped_graphs_again(
+    translator: Translator, tmp_path: Path
+) -> None:
+    from genkit_export import export_checkpoint
+
+    again = export_checkpoint(EN_DE / "checkpoint.safetensors", tmp_path / "translate" / "en-de")
+    for precision in ("fp32", "int8"):
+        shipped = load("translate", str(EN_DE), precision=precision, threads=1)
+        rebuilt = load("translate", str(again), precision=precision, threads=1)
+        for old, new in zip(
+            shipped.translate(SOURCES + LONGER), rebuilt.translate(SOURCES + LONGER), strict=True
+        ):
+            assert new.text == old.text
+            assert new.score == pytest.approx(old.score, abs=1e-5)

@@ -1,0 +1,205 @@
+"""What training stands on: the loop, the cheap layers, and the parallel text."""
+
+import json
+import random
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cpu import FastDropout, SmoothedCrossEntropy, use_fast_dropout
+from loop import Loop, LoopConfig
+from translate_data import Variation, batches, encode, held_out, train_vocabulary, vary
+
+
+class TestLoop:
+    def make(self, out: Path, steps: int, **config: Any) -> tuple[Loop, nn.Linear]:
+        torch.manual_seed(0)
+        model = nn.Linear(4, 1)
+        optimizer = torch.optim.AdamW(model.parameters(), 0.1)
+        settings = {"log_every": 2, "validate_every": 4, "warmup": 3} | config
+        loop = Loop(
+            out, LoopConfig(steps, **settings), {"m": model}, {"a": optimizer}, averaged="m"
+        )
+        return loop, model
+
+    def train(self, loop: Loop, model: nn.Linear, figures: list[float] | None = None) -> None:
+        def take_step(step: int) -> Mapping[str, Tensor]:
+            x = torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
+            loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
+            loop.optimizers["a"].zero_grad()
+            loss.backward()
+            loop.optimizers["a"].step()
+            return {"loss": loss.detach()}
+
+        values = iter(figures or [])
+        loop.run(take_step, lambda _: (next(values, 0.0), {"figure": 1.0}))
+
+    def test_learns(self, tmp_path: Path) -> None:
+        loop, model = self.make(tmp_path, 60)
+        self.train(loop, model)
+        lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+        losses = [line["loss"] for line in lines if "loss" in line]
+        assert losses[-1] < losses[0] / 10
+        assert len(losses) == 30
+
+    def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(self, tmp_path: Path) -> None:
+        whole, model = self.make(tmp_path / "a", 12, decay=0.01)
+        self.train(whole, model)
+        first, half = self.make(tmp_path / "b", 6, decay=0.01)
+        self.train(first, half)
+        second, rest = self.make(tmp_path / "b", 12, decay=0.01)
+        second.resume()
+        assert second.step == 6
+        self.train(second, rest)
+        torch.testing.assert_close(rest.weight, model.weight)
+        torch.testing.assert_close(second.average.weight, whole.average.weight)
+        assert second.seconds > first.seconds
+
+    def test_resuming_without_a_run_starts_one(self, tmp_path: Path) -> None:
+        loop, _ = self.make(tmp_path, 3)
+        loop.resume()
+        assert loop.step == 0
+
+    def test_keeps_the_best_and_not_the_last(self, tmp_path: Path) -> None:
+        loop, model = self.make(tmp_path, 12)
+        kept: list[Tensor] = []
+        write = loop._write
+
+        def spy(name: str, state: Mapping[str, Any]) -> None:
+            if name == "best.pt":
+                kept.append(state["weight"].clone())
+            write(name, state)
+
+        loop._write = spy  # type: ignore[method-assign]
+        self.train(loop, model, [1.0, 3.0, 2.0])
+        assert len(kept) == 2
+        best = torch.load(tmp_path / "best.pt", weights_only=True)
+        assert torch.equal(best["weight"], kept[1])
+        assert not torch.equal(best["weight"], loop.average.weight)  # type: ignore[arg-type]
+
+    def test_the_average_trails_the_weights(self, tmp_path: Path) -> None:
+        loop, model = self.make(tmp_path, 40, average=0.9)
+        self.train(loop, model)
+        target = torch.ones(1, 4)
+        assert not torch.equal(loop.average.weight, model.weight)  # type: ignore[arg-type]
+        assert (loop.average.weight - target).abs().max() < 1  # type: ignore[operator]
+        assert not any(p.requires_grad for p in loop.average.parameters())
+
+    def test_the_rate_rises_stays_and_falls(self) -> None:
+        config = LoopConfig(steps=100, warmup=10, decay=0.3)
+        rates = [config.rate(step) for step in range(100)]
+        assert rates[0] == pytest.approx(0.1)
+        assert rates[9:70] == [1.0] * 61
+        assert rates[85] == pytest.approx(0.5)
+        assert rates[99] == pytest.approx(1 / 30)
+        assert config.rate(100) == 0
+
+
+class TestCheapLayers:
+    @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+    def test_the_gradient_is_that_of_torch(self, smoothing: float) -> None:
+        torch.manual_seed(0)
+        logits = torch.randn(50, 30, requires_grad=True)
+        target = torch.randint(0, 30, (50,))
+        loss = SmoothedCrossEntropy.apply(logits, target, smoothing)
+        assert torch.allclose(loss, F.cross_entropy(logits, target))
+        reference = F.cross_entropy(logits, target, label_smoothing=smoothing)
+        (ours,) = torch.autograd.grad(loss * 3, logits)
+        (theirs,) = torch.autograd.grad(reference * 3, logits)
+        torch.testing.assert_close(ours, theirs)
+
+    @pytest.mark.parametrize("p", [0.1, 0.3])
+    def test_dropout_drops_its_share_and_keeps_the_mean(self, p: float) -> None:
+        torch.manual_seed(0)
+        dropped = FastDropout(p)(torch.ones(1000, 101))
+        assert (dropped == 0).float().mean().item() == pytest.approx(p, abs=0.01)
+        assert dropped.mean().item() == pytest.approx(1, abs=0.01)
+
+    def test_dropout_does_nothing_in_evaluation(self) -> None:
+        x = torch.randn(7, 3)
+        assert torch.equal(FastDropout(0.5).eval()(x), x)
+
+    def test_every_dropout_is_replaced(self) -> None:
+        model = nn.Sequential(nn.Dropout(0.2), nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)))
+        use_fast_dropout(model)
+        kinds = [type(module) for module in model.modules()]
+        assert kinds.count(FastDropout) == 2
+        assert nn.Dropout not in kinds
+
+
+TEXTS = [
+    "The train leaves at eight o'clock.", "Der Zug fährt um acht Uhr ab.",
+    "Where is the station?", "Wo ist der Bahnhof?", "I have 12 cats.", "Ich habe 12 Katzen.",
+] * 3  # fmt: skip
+
+
+class TestVocabulary:
+    def test_size_and_order_are_marians(self) -> None:
+        tokenizer = train_vocabulary(TEXTS, 400, 60)
+        assert tokenizer.get_vocab_size() <= 400
+        assert tokenizer.token_to_id("</s>") == 0
+        assert tokenizer.token_to_id("<unk>") == 1
+        assert tokenizer.token_to_id("<pad>") == 399
+        assert tokenizer.encode("Wo?").ids[-1] == 0
+
+    @pytest.mark.parametrize(
+        "text", ["Wo ist der Zug?", "Zoë mag 猫 🙂.", "ﷺ½ — „so“", "a\u0301e\u0308", "12345"]
+    )
+    def test_every_text_comes_back(self, text: str) -> None:
+        tokenizer = train_vocabulary(TEXTS, 400, 60)
+        encoding = tokenizer.encode(text)
+        assert 1 not in encoding.ids
+        assert tokenizer.decode(encoding.ids) == unicodedata.normalize("NFC", text)
+
+    def test_white_space_is_one_space(self) -> None:
+        tokenizer = train_vocabulary(TEXTS, 400, 60)
+        assert tokenizer.encode("  Wo \t ist\n").ids == tokenizer.encode("Wo ist").ids
+
+    def test_digits_stand_alone(self) -> None:
+        tokens = train_vocabulary(TEXTS, 400, 60).encode("12 121").tokens
+        assert [t for t in tokens if t.strip("▁").isdigit()] == ["1", "2", "1", "2", "1"]
+
+
+class TestPairs:
+    def test_all_translations_of_a_sentence_fall_on_one_side(self) -> None:
+        words = [f"sentence {i}" for i in range(20_000)]
+        share = sum(map(held_out, words)) / len(words)
+        assert share == pytest.approx(0.01, abs=0.003)
+        assert all(held_out(word) == held_out(word.upper()) for word in words)
+
+    def test_a_variation_keeps_the_pair_a_pair(self) -> None:
+        rng = random.Random(0)
+        always = Variation(rename=1, copy=1, join=0, strip=0, upper=0, lower=0)
+        for _ in range(50):
+            source, target = vary(("Tom is here.", "Tom ist hier."), [], always, rng)
+            assert (source == "Tom is here.") == (target == "Tom ist hier.")
+            assert "Tom" not in source + target
+            extra = set(source.split()) - {"is", "here."}
+            assert extra == set(target.split()) - {"ist", "hier."}
+
+    def test_a_name_on_one_side_only_stays(self) -> None:
+        rng = random.Random(0)
+        rename = Variation(rename=1, copy=0, join=0, strip=0, upper=0, lower=0)
+        assert vary(("Tom's dog.", "Sein Hund."), [], rename, rng) == ("Tom's dog.", "Sein Hund.")
+
+    def test_without_rates_nothing_changes(self) -> None:
+        never = Variation(rename=0, copy=0, join=0, strip=0, upper=0, lower=0)
+        pair = ("Tom is here.", "Tom ist hier.")
+        assert vary(pair, [pair], never, random.Random(0)) == pair
+
+    def test_batches_hold_every_row_once_within_the_budget(self) -> None:
+        tokenizer = train_vocabulary(TEXTS, 400, 60)
+        rng = random.Random(0)
+        rows = encode(tokenizer, [(TEXTS[i % 6], TEXTS[(i + 1) % 6]) for i in range(40)])
+        seen: list[tuple[list[int], list[int]]] = []
+        for source, target in batches(rows, 100, 399, rng):
+            assert max(source.numel(), target.numel()) <= 100
+            for s, t in zip(source.tolist(), target.tolist(), strict=True):
+                seen.append(([i for i in s if i != 399], [i for i in t if i != 399]))
+        assert sorted(seen) == sorted(rows)
