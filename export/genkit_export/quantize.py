@@ -26,7 +26,7 @@ Ranges = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class StaticInt8:
-    """Writes x @ weight + bias in eight bits (a `transformer_graph.Dense`)."""
+    """Writes x @ weight.T + bias in eight bits (a `transformer_graph.Dense`)."""
 
     ranges: Ranges
 
@@ -41,14 +41,14 @@ class StaticInt8:
         low, high = self.ranges[site]
         scale = np.float32((high - low) / 255)
         zero_point = np.uint8(round(-low / float(scale)))
-        channel = np.abs(weight).max(0) / np.float32(127)
+        channel = np.abs(weight).max(1) / np.float32(127)
         channel[channel == 0] = 1
-        eight = np.rint(weight / channel).astype(np.int8)
+        eight = np.rint(weight / channel[:, None]).astype(np.int8)
         return g(
             "MatMulIntegerToFloat",
             g("QuantizeLinear", x, scale, zero_point),
             # Folded into the graph that uses it (see GraphBuilder.weight).
-            g("Transpose", np.ascontiguousarray(eight.T), perm=[1, 0]),
+            g("Transpose", eight, perm=[1, 0]),
             scale, channel, zero_point, None, bias,
             domain=MICROSOFT,
         )  # fmt: skip

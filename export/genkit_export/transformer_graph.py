@@ -39,10 +39,10 @@ def array(parameter: Tensor) -> Array:
 
 
 class Dense(Protocol):
-    """How x @ weight + bias is written: the one thing that differs between precisions.
+    """How x @ weight.T + bias is written: the one thing that differs between precisions.
 
-    `site` is the path of the (first) linear layer in the network, weight is (inputs,
-    outputs), bias (outputs,).
+    `site` is the path of the (first) linear layer in the network; weight (outputs, inputs), bias
+    (outputs,).
     """
 
     def __call__(self, g: GraphBuilder, x: str, weight: Array, bias: Array, site: str) -> str: ...
@@ -50,7 +50,8 @@ class Dense(Protocol):
 
 def dense_float32(g: GraphBuilder, x: str, weight: Array, bias: Array, site: str) -> str:
     """The full-precision product."""
-    return g("Add", g("MatMul", x, g.weight(weight)), g.weight(bias))
+    transposed = g("Transpose", g.weight(weight), perm=[1, 0])
+    return g("Add", g("MatMul", x, transposed), g.weight(bias))
 
 
 @dataclass(frozen=True)
@@ -78,21 +79,25 @@ class TransformerGraph:
 
     def __init__(self, g: GraphBuilder, model: Transformer, dense: Dense) -> None:
         self.model, self.config, self.dense = model.eval(), model.config, dense
-        table = g.weight(array(model.embedding.weight))
-        scale = self.config.d_model**0.5 if self.config.scale_embedding else 1.0
-        self.table = g("Mul", table, np.float32(scale))
+        config = self.config
+        self.vocabulary = max(-(-config.vocab_size // BLOCK), 2) * BLOCK
+        # Padded like the output's weight, it is the same array, and stored once.
+        self.embedding = np.pad(
+            array(model.embedding.weight), ((0, self.vocabulary - config.vocab_size), (0, 0))
+        )
+        scale = config.d_model**0.5 if config.scale_embedding else 1.0
+        self.table = g("Mul", g.weight(self.embedding), np.float32(scale))
         self.positions = g.constant(model.positions.numpy())
         shift = np.zeros((1, self.config.d_model), np.float32)
         self.width_positions = g("Concat", shift, self.positions, axis=0)
-        self.vocabulary = max(-(-self.config.vocab_size // BLOCK), 2) * BLOCK
 
     # Building blocks, each taking and giving (rows, length, d_model)
 
     def linear(self, g: GraphBuilder, x: str, layers: Sequence[nn.Linear], site: str) -> str:
         """One product for several linear layers of the same input, outputs side by side."""
-        weight = np.concatenate([array(layer.weight).T for layer in layers], 1)
+        weight = np.concatenate([array(layer.weight) for layer in layers])
         bias = np.concatenate([array(layer.bias) for layer in layers])
-        return self.dense(g, x, np.ascontiguousarray(weight), bias, site)
+        return self.dense(g, x, weight, bias, site)
 
     def norm(self, g: GraphBuilder, x: str, norm: nn.Module) -> str:
         if isinstance(norm, nn.Identity):
@@ -266,10 +271,8 @@ class TransformerGraph:
 
     def logits(self, g: GraphBuilder, hidden: str, suppress: Sequence[int]) -> str:
         """Hidden states -> logits over the padded vocabulary, -inf for suppressed tokens."""
-        extra = self.vocabulary - self.config.vocab_size
-        weight = np.pad(array(self.model.embedding.weight).T, ((0, 0), (0, extra)))
         bias = np.full(self.vocabulary, -np.inf, np.float32)
         own = self.model.output_bias
         bias[: self.config.vocab_size] = array(own) if own is not None else 0.0
         bias[list(suppress)] = -np.inf
-        return self.dense(g, hidden, np.ascontiguousarray(weight), bias, "embedding")
+        return self.dense(g, hidden, self.embedding, bias, "embedding")

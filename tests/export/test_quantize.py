@@ -133,7 +133,7 @@ def test_a_static_product_equals_its_formula() -> None:
     from genkit_export.onnx_builder import GraphBuilder, tensor
 
     random = np.random.default_rng(0)
-    weight = random.normal(size=(32, 24)).astype(np.float32)
+    weight = random.normal(size=(24, 32)).astype(np.float32)
     bias = random.normal(size=24).astype(np.float32)
     g = GraphBuilder()
     y = StaticInt8({"here": (-0.5, 3.0)})(g, "x", weight, bias, "here")
@@ -146,9 +146,9 @@ def test_a_static_product_equals_its_formula() -> None:
     x = random.uniform(-0.5, 3.0, (10, 32)).astype(np.float32)
     (found,) = session.run(None, {"x": x})
     step = 3.5 / 255
-    assert np.abs(found - (x @ weight + bias)).max() < 32 * step * np.abs(weight).max()
+    assert np.abs(found - (x @ weight.T + bias)).max() < 32 * step * np.abs(weight).max()
     zero = round(0.5 / step)
     eight = (np.clip(np.rint(x / step) + zero, 0, 255) - zero) * step
-    channel = np.abs(weight).max(0) / 127
-    expected = eight @ (np.rint(weight / channel) * channel) + bias
+    channel = np.abs(weight).max(1, keepdims=True) / 127
+    expected = eight @ (np.rint(weight / channel) * channel).T + bias
     np.testing.assert_allclose(found, expected, atol=1e-4)
