@@ -8,7 +8,7 @@ times slower on x86.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,14 +54,34 @@ class StaticInt8:
         )  # fmt: skip
 
 
-@torch.inference_mode()
 def calibrate(
     model: Transformer, batches: Iterable[tuple[Tensor, Tensor]], percentile: float = 99.999
 ) -> dict[str, tuple[float, float]]:
-    """The range of every linear layer's input over batches of source and target ids.
+    """The range of every product's input in a Transformer, over batches of source and target ids
+    (see `input_ranges`).
+    """
 
-    Ranges include zero, and leave out the outermost `100 - percentile` per cent of the values on
-    each side, which would cost all others precision.
+    def run(source: Tensor, target: Tensor) -> dict[str, Tensor]:
+        start = torch.full((len(target), 1), model.config.pad_id)
+        shifted = torch.cat([start, target[:, :-1]], 1)
+        memory, bias = model.encode(source), model.padding_bias(source)
+        return {"embedding": model.decode(shifted, memory, bias)}
+
+    return input_ranges(model, run, batches, percentile)
+
+
+@torch.inference_mode()
+def input_ranges(
+    model: nn.Module,
+    run: Callable[[Tensor, Tensor], Mapping[str, Tensor]],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    percentile: float = 99.999,
+) -> dict[str, tuple[float, float]]:
+    """The range of every linear layer's input while `run` runs the model on each batch.
+
+    `run` returns the inputs of products that are not linear layers, by the site that they are to
+    have. Ranges include zero, and leave out the outermost `100 - percentile` per cent of the values
+    on each side, which would cost all others precision.
     """
     model.eval()
     seen: defaultdict[str, list[Tensor]] = defaultdict(list)
@@ -76,11 +96,9 @@ def calibrate(
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     hooks = [hook(site) for site in linear]
     try:
-        for source, target in batches:
-            start = torch.full((len(target), 1), model.config.pad_id)
-            shifted = torch.cat([start, target[:, :-1]], 1)
-            memory, bias = model.encode(source), model.padding_bias(source)
-            record("embedding", model.decode(shifted, memory, bias))
+        for batch in batches:
+            for site, values in run(*batch).items():
+                record(site, values)
     finally:
         for handle in hooks:
             handle.remove()
