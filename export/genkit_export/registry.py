@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from . import translate
+from . import fill, translate
+from .architectures.bert import Bert, BertConfig
 from .architectures.transformer import Transformer, TransformerConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
@@ -30,5 +31,6 @@ class Architecture:
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
+    "bert": Architecture(BertConfig, Bert, fill.export),
     "transformer": Architecture(TransformerConfig, Transformer, translate.export),
 }

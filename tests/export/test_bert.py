@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from small_bert import MASK, masked_rows, perturbed, small_config
 
 from genkit_export.architectures.bert import Bert, BertConfig
 from genkit_export.checkpoints.bert import to_transformers, transformers_config
-
-from .berts import MASK, masked_rows, perturbed, small_config
 
 if TYPE_CHECKING:
     from transformers import BertForMaskedLM

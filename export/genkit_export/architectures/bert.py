@@ -124,7 +124,7 @@ class Bert(nn.Module):
         """Ids (batch, length), padded with pad_id -> hidden states (batch, length, d_model).
         Without `segments` (batch, length) everything is of the first kind.
         """
-        x = self.embeddings(ids, torch.zeros_like(ids) if segments is None else segments)
+        x: Tensor = self.embeddings(ids, torch.zeros_like(ids) if segments is None else segments)
         bias = self.padding_bias(ids)
         for layer in self.encoder:
             x = layer(x, bias)

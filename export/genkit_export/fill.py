@@ -1,0 +1,95 @@
+"""Exports a BERT for the task fill: a graph in float32 and one in int8."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .architectures.bert import Bert
+from .checkpoints.genkit import Description
+from .fill_graph import INPUTS, OUTPUTS, VOCABULARY, build
+from .folder import Exported, save_graph
+from .parity import Graph, check
+from .quantize import StaticInt8, input_ranges
+
+ROLE = "fill"
+TOLERANCE = 1e-4
+"""Largest difference of a log probability, in float32."""
+SHAPES = ((1, 5), (8, 12), (3, 30))
+"""Rows and tokens of the texts that are compared with PyTorch."""
+
+
+def export(
+    model: Bert, description: Description, folder: Path, report: Callable[[str], None]
+) -> Exported:
+    """Write the graphs of `model` to `folder`. Raises ModelError if they do not compute what
+    PyTorch does.
+    """
+    suppress = description.card.get("text", {}).get("suppress_ids", ())
+    files = {"fp32": f"{ROLE}.fp32.onnx"}
+    save_graph(build(model, suppress), folder / files["fp32"])
+    if description.ranges:
+        files["int8"] = f"{ROLE}.int8.onnx"
+        dense = StaticInt8(description.ranges)
+        save_graph(build(model, suppress, dense), folder / files["int8"])
+
+    differences: dict[str, float] = {}
+    for precision, name in files.items():
+        graph = Graph(folder / name)
+        worst = max(_difference(graph, model, shape) for shape in SHAPES)
+        differences[precision] = worst
+        report(f"{name}: log probabilities differ from PyTorch's by at most {worst:.1e}")
+        if precision == "fp32":
+            check(name, worst, TOLERANCE)
+    return Exported(
+        graphs={ROLE: files},
+        meanings={ROLE: {name: text for name, (_, _, text) in (INPUTS | OUTPUTS).items()}},
+        differences={ROLE: differences},
+        tolerance=TOLERANCE,
+        default_precision={"cpu": "int8" if "int8" in files else "fp32", "cuda": "fp32"},
+    )
+
+
+@torch.inference_mode()
+def _difference(graph: Graph, model: Bert, shape: tuple[int, int]) -> float:
+    """The largest difference of a token's log probability."""
+    ids, positions = _texts(model, *shape)
+    expected = model.at(ids, positions).log_softmax(-1)
+    (found,) = graph.run(
+        ["log_probabilities"],
+        input_ids=ids.numpy(),
+        positions=positions.numpy(),
+        targets=positions.numpy()[:, :0],
+        top=1,
+    )
+    return float((torch.from_numpy(found) - expected).abs().max())
+
+
+def _texts(model: Bert, rows: int, length: int) -> tuple[Tensor, Tensor]:
+    """Random ids, the rows of different lengths, and two places in each of them."""
+    config = model.config
+    length = min(length, config.max_positions)
+    random = torch.Generator().manual_seed(rows)
+    ids = torch.randint(config.vocab_size - 1, (rows, length), generator=random)
+    ids += (ids >= config.pad_id).long()  # any token but padding
+    positions = []
+    for row in range(rows):
+        end = length - row % (length - 1)
+        ids[row, end:] = config.pad_id
+        positions += [(row, 0), (row, end - 1)]
+    return ids, torch.tensor(positions)
+
+
+def calibrate(
+    model: Bert, batches: Iterable[tuple[Tensor, Tensor]]
+) -> dict[str, tuple[float, float]]:
+    """The range of every product's input, over batches of ids (batch, length) and positions of
+    masks (masks, 2); see `quantize.input_ranges`.
+    """
+
+    def run(ids: Tensor, positions: Tensor) -> dict[str, Tensor]:
+        hidden = model.encode(ids)[positions[:, 0], positions[:, 1]]
+        return {VOCABULARY: model.head(hidden)}
+
+    return input_ranges(model, run, batches)
