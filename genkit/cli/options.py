@@ -26,6 +26,7 @@ from genkit.streams import Streams
 
 __all__ = [
     "DeviceOption",
+    "InputOption",
     "JsonOption",
     "ModelOption",
     "OutputOption",
@@ -73,6 +74,17 @@ ThreadsOption = Annotated[
         envvar="GENKIT_THREADS",
         help="Threads on the CPU.",
         show_default="all that the process may use",
+    ),
+]
+InputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="FILE|-",
+        allow_dash=True,
+        help="Read lines from here instead of standard input.",
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genkit.cli.lines import open_input, read_windows
 from genkit.cli.options import (
     DeviceOption,
+    InputOption,
     JsonOption,
     ModelOption,
     OutputOption,
@@ -26,8 +25,8 @@ from genkit.cli.options import (
     VerboseOption,
     streams_of,
 )
-from genkit.errors import ExitCode, InputError, ModelNotFoundError, UsageError
-from genkit.streams import Streams, json_line
+from genkit.errors import ExitCode, ModelNotFoundError, UsageError
+from genkit.streams import json_line
 from genkit.text import Line, LineReader
 
 if TYPE_CHECKING:
@@ -54,17 +53,7 @@ def translate(
             show_default=False,
         ),
     ] = None,
-    input_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="FILE|-",
-            allow_dash=True,
-            help="Read lines from here instead of standard input.",
-            show_default=False,
-        ),
-    ] = None,
+    input_file: InputOption = None,
     output: OutputOption = None,
     model: ModelOption = None,
     source: Annotated[
@@ -185,7 +174,7 @@ def translate(
     )
     found = _find(model, source, target)
     write = _as_json if json else _as_rows if n_best > 1 else _as_scored if scores else _as_text
-    with _input(texts, input_file, streams) as (name, stream), streams.output(output) as out:
+    with open_input(texts, input_file, streams) as (name, stream), streams.output(output) as out:
         reader = LineReader(stream)  # reads while the model is loaded
         translator = Translator(found, RuntimeOptions(device, precision, threads))
         streams.note(f"{found.card.name} on {translator.runs_on}")
@@ -199,7 +188,7 @@ def translate(
             scores=scores or json,
             batch_tokens=batch_tokens,
         )
-        windows = _windows(reader, LARGEST_WINDOW * translator.threads)
+        windows = read_windows(reader, SMALLEST_WINDOW, LARGEST_WINDOW * translator.threads)
         totals = _Totals()
         with closing(_translated(windows, stream_texts)) as done:
             for window in done:
@@ -244,43 +233,6 @@ def _find(name: str | None, source: str | None, target: str | None) -> Model:
     if chosen:
         raise UsageError(f"several models translate from {pair}", hint=f"--model one of: {names}")
     raise ModelNotFoundError(f"no model translates from {pair}", hint=f"there is: {names}")
-
-
-@contextmanager
-def _input(
-    texts: Sequence[str] | None, path: Path | None, streams: Streams
-) -> Iterator[tuple[str, BinaryIO]]:
-    """How messages begin that are about the input, and what to read."""
-    if texts:  # arguments are bytes to the system, and need not be UTF-8 either
-        yield "", io.BytesIO(b"".join(os.fsencode(text) + b"\n" for text in texts))
-    elif path is None or str(path) == "-":
-        yield "", streams.stdin
-    else:
-        try:
-            file = path.open("rb", buffering=0)
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}") from error
-        with file:
-            yield f"{path}: ", file
-
-
-def _windows(reader: LineReader, largest: int) -> Iterator[list[Line]]:
-    """The lines, as many at a time as wait; none at all if nothing waits just now.
-
-    The first windows are small, so that the beginning of a long stream is answered at once.
-    Larger ones make better batches, but more is lost when the reader leaves.
-    """
-    size = SMALLEST_WINDOW
-    lines: list[Line] | None = []
-    while lines is not None:
-        try:
-            lines = reader.take(size, wait=not lines)
-        except InputError:
-            yield []  # what was begun is finished first
-            raise
-        if lines is not None:
-            yield lines
-        size = min(2 * size, largest)
 
 
 def _translated(
