@@ -233,9 +233,12 @@ class Tokenizer:
         # "</s>" in a text is four characters like any other, not the end of the sentence.
         self._backend.encode_special_tokens = True
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, with the special tokens that the model wants around it."""
-        return [encoding.ids for encoding in self._backend.encode_batch_fast(list(texts))]
+    def encode(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
+        """The ids of each text, with the special tokens that the model wants around it, or
+        without them.
+        """
+        encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=special)
+        return [encoding.ids for encoding in encodings]
 
     def encode_start(self, text: str) -> list[int]:
         """The ids of the beginning of a text: nothing is added at its end."""

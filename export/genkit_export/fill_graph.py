@@ -28,7 +28,7 @@ INPUTS: Signature = {
         T.INT64, ("masks", "targets"),
         "tokens whose probability is wanted at each mask; the width may be 0",
     ),
-    "top": (T.INT64, (), "how many of the likeliest tokens to return"),
+    "top": (T.INT64, (), "how many of the likeliest tokens to return, if there are so many"),
 }  # fmt: skip
 OUTPUTS: Signature = {
     "tokens": (
@@ -54,7 +54,8 @@ def build(
     forbidden = np.zeros(model.config.vocab_size, np.float32)
     forbidden[list(suppress)] = -np.inf
     allowed = g("Add", scores, forbidden) if suppress else scores
-    count = g("Unsqueeze", "top", vector(0))
+    possible = np.int64(model.config.vocab_size - len(set(suppress)))
+    count = g("Unsqueeze", g("Min", "top", possible), vector(0))
     best, tokens = g.many("TopK", allowed, count, outputs=2, axis=-1)
     chosen = g("GatherElements", scores, "targets", axis=1)
     found = {

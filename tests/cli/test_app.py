@@ -69,6 +69,7 @@ class TestHelp:
             *COMMANDS,
             "__init__",
             "app",
+            "lines",
             "options",
         }
 

@@ -1,0 +1,344 @@
+"""Filling gaps: texts with masks in, what may stand there out; and how likely a text is.
+
+A mask is written ``[MASK]``, ``<mask>``, or as three underscores or more. What is filled in is
+put where the mask stood; the rest of the text stays as it was written.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from genkit.errors import InputError, UsageError
+from genkit.masked import Beams, Found, MaskedModel, Query
+from genkit.model import Model
+from genkit.runtime import RuntimeOptions
+from genkit.text import Tokenizer
+
+__all__ = ["Answer", "Filler", "Filling", "JointFilling", "JointFillings", "Likelihood"]
+
+ROLE = "fill"
+MASK = re.compile(r"(\[MASK\]|<mask>|_{3,})")
+CONTINUES = "##"
+"""What WordPiece writes before a piece that goes on with the word before it."""
+BEAMS = 8
+"""Joint fillings that are followed at a time, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What may stand at a mask: ``score`` is its log probability, ``filled`` the text with it and
+    with the other masks as they were.
+    """
+
+    text: str
+    score: float
+    filled: str
+
+    @property
+    def probability(self) -> float:
+        return math.exp(self.score)
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """The answers for each mask of a text, best first, and the text with the best of each.
+
+    ``windowed`` says that the text was too long, and each mask saw only what is around it.
+    """
+
+    masks: tuple[tuple[Answer, ...], ...]
+    filled: str
+    windowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JointFilling:
+    """Answers for all masks of a text, and the log probability of all of them together."""
+
+    answers: tuple[str, ...]
+    score: float
+    filled: str
+
+    @property
+    def probability(self) -> float:
+        return math.exp(self.score)
+
+
+@dataclass(frozen=True, slots=True)
+class JointFillings:
+    """The best joint fillings of a text, best first; ``windowed`` as in ``Filling``."""
+
+    fillings: tuple[JointFilling, ...]
+    windowed: bool
+
+    @property
+    def filled(self) -> str:
+        """The text, filled in the best way."""
+        return self.fillings[0].filled
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """The pseudo-log-likelihood of a text (Salazar et al., 2020): the sum of the log
+    probabilities of its ``tokens`` tokens, each masked while all others are seen.
+    """
+
+    score: float
+    tokens: int
+    windowed: bool
+
+    @property
+    def perplexity(self) -> float | None:
+        """None for a text without tokens."""
+        return math.exp(-self.score / self.tokens) if self.tokens else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text in parts: what stands before, between and after the masks, and the masks; and its
+    tokens, with the columns of the masks.
+    """
+
+    parts: tuple[str, ...]
+    row: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    def filled(self, answers: dict[int, str]) -> str:
+        """The text with answers for some masks, by their number."""
+        text = ""
+        for i, part in enumerate(self.parts):
+            answer = answers.get(i // 2) if i % 2 else None
+            if answer is None:
+                text += part
+            elif answer.startswith(CONTINUES):
+                text = text.rstrip() + answer.removeprefix(CONTINUES)
+            else:
+                text += answer
+        return text
+
+
+class Filler:
+    """A masked language model, ready to use.
+
+        fill = genkit.load("fill")
+        fill(["The [MASK] barked all night."])            # ["The dog barked all night."]
+        fill.fill(["The [MASK] barked all night."])[0]    # all answers, with probabilities
+
+    What is found for a text does not depend on the other texts of the call. Raises ModelError or
+    RuntimeUnavailableError if the model cannot be opened.
+    """
+
+    def __init__(self, model: Model, options: RuntimeOptions) -> None:
+        self._masked = MaskedModel(model, ROLE, options)
+        assert model.card.text is not None
+        self.model = model
+        self._tokenizer = Tokenizer(model.file(model.card.text.tokenizer.source))
+        self._before, self._after = self._frame()
+        self.longest = self._masked.max_positions - len(self._before) - len(self._after)
+        """Tokens that are seen at a time."""
+
+    @property
+    def runs_on(self) -> str:
+        """The device, precision and threads, and why this device: for people to read."""
+        session = self._masked.session
+        return (
+            f"{session.device} ({session.reason}), {session.precision}, "
+            f"{self._masked.threads} thread(s)"
+        )
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        """Each text with the likeliest answer at each mask. Raises InputError if one has none."""
+        filled = []
+        for result in self.fill(texts, top=1):
+            if isinstance(result, InputError):
+                raise result
+            filled.append(result.filled)
+        return filled
+
+    def fill(
+        self, texts: Sequence[str], *, top: int | None = None, targets: Sequence[str] = ()
+    ) -> list[Filling | InputError]:
+        """The answers for each mask, as if the others were not to be filled.
+
+        Probabilities are among all tokens of the vocabulary. Without ``targets`` these are the
+        ``top`` likeliest tokens, 5 by default; with them, the targets, all or the ``top`` best. A
+        target of several pieces takes as many masks, which are filled from the left: its
+        probability is the product of theirs. In place of the answers for a text without masks
+        stands an InputError. Raises UsageError for a target that cannot be.
+        """
+        wanted = {target: self._pieces(target) for target in targets}
+        parsed = self._parse(texts)
+        queries = [q for text in parsed for q in self._fill_queries(text, list(wanted.values()))]
+        limit = top or 5
+        found = self._masked.ask(queries, 1 if wanted else limit)
+        results: list[Filling | InputError] = []
+        for text in parsed:
+            if not text.columns:
+                results.append(_no_mask())
+                continue
+            masks = []
+            for number in range(len(text.columns)):
+                best = (
+                    self._targets(found, wanted)[:top] if wanted else self._likeliest(next(found))
+                )
+                masks.append(tuple(Answer(a, score, text.filled({number: a})) for a, score in best))
+            chosen = {number: answers[0].text for number, answers in enumerate(masks)}
+            results.append(Filling(tuple(masks), text.filled(chosen), len(text.row) > self.longest))
+        return results
+
+    def fill_jointly(
+        self, texts: Sequence[str], *, top: int = 5
+    ) -> list[JointFillings | InputError]:
+        """The ``top`` best ways to fill all masks of each text together.
+
+        Masks are filled one after the other, each time the one that the model is most certain of,
+        and every answer is seen when the next mask is filled; the best ways so far are followed
+        side by side. The probability of a way is the product of those of its steps. In place of
+        the answers for a text without masks, or with masks too far apart, stands an InputError.
+        """
+        parsed = self._parse(texts)
+        beams: dict[int, Beams] = {}
+        for i, text in enumerate(parsed):
+            if text.columns and text.columns[-1] - text.columns[0] < self.longest:
+                row, columns = self._window(text.row, text.columns)
+                beams[i] = Beams(row, columns, len(text.row) > self.longest)
+        width = max(top, BEAMS)
+        while busy := [one for one in beams.values() if one.open]:
+            lists = [list(one.queries()) for one in busy]
+            found = self._masked.ask([query for queries in lists for query in queries], width)
+            for one, queries in zip(busy, lists, strict=True):
+                one.extend([next(found) for _ in queries], width)
+        results: list[JointFillings | InputError] = []
+        for i, text in enumerate(parsed):
+            if i in beams:
+                results.append(self._joint(text, beams[i], top))
+            elif text.columns:
+                results.append(InputError(f"its masks are more than {self.longest} tokens apart"))
+            else:
+                results.append(_no_mask())
+        return results
+
+    def score(self, texts: Sequence[str]) -> list[Likelihood]:
+        """How likely each text is. A mask in it is seen as a mask, and not counted."""
+        parsed = self._parse(texts)
+        found = self._masked.ask(query for text in parsed for query in self._score_queries(text))
+        results = []
+        for text in parsed:
+            count = len(text.row) - len(text.columns)
+            total = math.fsum(next(found).target_scores[0] for _ in range(count))
+            results.append(Likelihood(total, count, len(text.row) > self.longest))
+        return results
+
+    # Tokens
+
+    def _frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The special tokens before and after a text."""
+        (bare,), (whole,) = (
+            self._tokenizer.encode(["a"], special=False),
+            self._tokenizer.encode(["a"]),
+        )
+        start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        return tuple(whole[:start]), tuple(whole[start + len(bare) :])
+
+    def _parse(self, texts: Sequence[str]) -> list[_Text]:
+        if isinstance(texts, str):
+            raise TypeError("texts must be a list of strings; for one text: [text]")
+        split = [tuple(MASK.split(text)) for text in texts]
+        encoded = iter(
+            self._tokenizer.encode([part for parts in split for part in parts[::2]], special=False)
+        )
+        parsed = []
+        for parts in split:
+            row = list(next(encoded))
+            columns = []
+            for _ in parts[1::2]:
+                columns.append(len(row))
+                row += (self._masked.mask_id, *next(encoded))
+            parsed.append(_Text(parts, tuple(row), tuple(columns)))
+        return parsed
+
+    def _pieces(self, target: str) -> tuple[int, ...]:
+        """The tokens of a target. Raises UsageError."""
+        (pieces,) = self._tokenizer.encode([target], special=False)
+        assert self.model.card.text is not None
+        if not pieces or set(pieces) & set(self.model.card.text.suppress_ids):
+            raise UsageError(f"{self.model.card.name} cannot spell the target {target!r}")
+        if len(pieces) > self.longest:
+            raise UsageError(f"a target has more than {self.longest} tokens: {target[:40]!r}...")
+        return tuple(pieces)
+
+    def _window(
+        self, row: tuple[int, ...], columns: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """A row with special tokens around it, cut to what the model can see, with the columns in
+        its middle; and where they are now.
+        """
+        start = 0
+        if len(row) > self.longest:
+            middle = (columns[0] + columns[-1] + 1) // 2
+            start = min(max(middle - self.longest // 2, 0), len(row) - self.longest)
+        cut = (*self._before, *row[start : start + self.longest], *self._after)
+        shift = len(self._before) - start
+        return cut, tuple(column + shift for column in columns)
+
+    # Queries, and what becomes of the answers to them
+
+    def _fill_queries(self, text: _Text, targets: Sequence[tuple[int, ...]]) -> Iterator[Query]:
+        """For each mask: one query, with all targets of one piece; then those of each longer one."""
+        single = tuple(pieces[0] for pieces in targets if len(pieces) == 1)
+        for column in text.columns:
+            row, (place,) = self._window(text.row, (column,))
+            yield Query(row, place, single)
+            for pieces in targets:
+                if len(pieces) > 1:
+                    yield from self._piece_queries(text, column, pieces)
+
+    def _piece_queries(self, text: _Text, column: int, pieces: tuple[int, ...]) -> Iterator[Query]:
+        count = len(pieces)
+        masks = (self._masked.mask_id,) * count
+        wider = (*text.row[:column], *masks, *text.row[column + 1 :])
+        row, (first, *_) = self._window(wider, (column, column + count - 1))
+        for i, piece in enumerate(pieces):
+            begun = (*row[:first], *pieces[:i], *masks[i:], *row[first + count :])
+            yield Query(begun, first + i, (piece,))
+
+    def _targets(
+        self, found: Iterator[Found], wanted: dict[str, tuple[int, ...]]
+    ) -> list[tuple[str, float]]:
+        """The targets and their log probabilities at a mask, best first."""
+        single = iter(next(found).target_scores)
+        scored = []
+        for target, pieces in wanted.items():
+            if len(pieces) == 1:
+                score = next(single)
+            else:
+                score = math.fsum(next(found).target_scores[0] for _ in pieces)
+            scored.append((target, score))
+        return sorted(scored, key=lambda one: -one[1])
+
+    def _likeliest(self, found: Found) -> list[tuple[str, float]]:
+        words = self._tokenizer.decode([[token] for token in found.tokens])
+        return list(zip(words, found.scores, strict=True))
+
+    def _joint(self, text: _Text, beams: Beams, top: int) -> JointFillings:
+        fillings = []
+        for score, tokens in beams.states[:top]:
+            rows = [[tokens[column]] for column in beams.columns]
+            answers = tuple(self._tokenizer.decode(rows))
+            filled = text.filled(dict(enumerate(answers)))
+            fillings.append(JointFilling(answers, score, filled))
+        return JointFillings(tuple(fillings), beams.windowed)
+
+    def _score_queries(self, text: _Text) -> Iterator[Query]:
+        for column, token in enumerate(text.row):
+            if column not in text.columns:
+                row, (place,) = self._window(text.row, (column,))
+                masked = (*row[:place], self._masked.mask_id, *row[place + 1 :])
+                yield Query(masked, place, (token,))
+
+
+def _no_mask() -> InputError:
+    return InputError("no mask: write [MASK], <mask> or ___ where a word is missing")
