@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from . import translate
+from . import cyclegan, translate
+from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
 from .architectures.transformer import Transformer, TransformerConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
@@ -31,4 +32,6 @@ class Architecture:
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "transformer": Architecture(TransformerConfig, Transformer, translate.export),
+    "cyclegan": Architecture(ResnetConfig, ResnetGenerator, cyclegan.export),
+    "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
 }
