@@ -25,6 +25,7 @@ __all__ = ["COMMANDS", "app", "main"]
 # application `app`. All of them at once would add a sixth to the time of every start.
 COMMANDS = {
     "translate": "Translate text, line by line.",
+    "cyclegan": "Turn photographs into photographs of another kind.",
     "models": "List, show and check the models that are there.",
     "export": "Turn a trained checkpoint into a model folder.",
     "info": "Show versions and devices, and whether a GPU is used.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from genkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from genkit.tasks.cyclegan import PictureTranslator
     from genkit.tasks.translate import Translator
 
 __all__ = ["TASKS", "load"]
@@ -15,6 +16,7 @@ __all__ = ["TASKS", "load"]
 # Task -> where its class lives. Every class is made from a Model and RuntimeOptions.
 TASKS = {
     "translate": ("genkit.tasks.translate", "Translator"),
+    "cyclegan": ("genkit.tasks.cyclegan", "PictureTranslator"),
 }
 
 
@@ -27,6 +29,17 @@ def load(
     precision: str = "auto",
     threads: int | None = None,
 ) -> Translator: ...
+
+
+@overload
+def load(
+    task: Literal["cyclegan"],
+    model: str | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> PictureTranslator: ...
 
 
 @overload

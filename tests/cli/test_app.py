@@ -70,6 +70,7 @@ class TestHelp:
             "__init__",
             "app",
             "options",
+            "pictures",
         }
 
     @pytest.mark.parametrize("arguments", [[], ["models"]])
