@@ -43,6 +43,8 @@ OR_CPU = "; or use --device cpu"
 # The severities of ONNX Runtime's default logger. Its own setting per session does not
 # silence the providers.
 LOG_ERRORS, LOG_NOTHING = 3, 4
+# What ONNX Runtime says when it is out of memory, on the CPU and on CUDA.
+OUT_OF_MEMORY = re.compile(r"bad.?alloc|failed to allocate|out of memory", re.IGNORECASE)
 # A graph of one node, y = x, to try a provider with.
 IDENTITY = bytes.fromhex(
     "080a3a370a100a017812017922084964656e746974791201675a0f0a0178120a"
@@ -77,10 +79,23 @@ class Session:
     def run(
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
     ) -> list[np.ndarray[Any, Any]]:
-        """Run the graph; returns the named outputs, or all of them, in order."""
+        """Run the graph; returns the named outputs, or all of them, in order.
+
+        Raises MemoryError where ONNX Runtime cannot have the memory that it needs.
+        """
         wanted = self.outputs if outputs is None else outputs
-        result: list[np.ndarray[Any, Any]] = self._session.run(list(wanted), dict(feeds))
+        try:
+            result: list[np.ndarray[Any, Any]] = self._session.run(list(wanted), dict(feeds))
+        except Exception as error:  # ONNX Runtime's have no base of their own
+            if OUT_OF_MEMORY.search(str(error)):
+                raise MemoryError(_first_line(error)) from error
+            raise
         return result
+
+    @property
+    def summary(self) -> str:
+        """The device, why it is this one, the precision and the threads: for people to read."""
+        return f"{self.device} ({self.reason}), {self.precision}, {self.threads} thread(s)"
 
 
 def open_session(

@@ -11,6 +11,7 @@ import json
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
@@ -122,24 +123,36 @@ class Streams:
                 print(line, file=self.stderr, flush=True)
 
     @contextmanager
-    def progress(self, what: str, total: float | None) -> Iterator[Callable[[float], None]]:
+    def progress(
+        self, what: str, total: float | None, unit: str | None = None
+    ) -> Iterator[Callable[[float], None]]:
         """A progress bar while the block runs; the block calls what it is given to advance.
 
-        Drawn on stderr, and only when that is a terminal and -q was not said.
+        With a ``unit`` it tells how many are done a second. Drawn on stderr, and only when that is a terminal and -q was not said.
         """
         if self.verbosity < 0 or not self.stderr.isatty() or os.environ.get("TERM") == "dumb":
             yield lambda _: None
             return
         # 36 ms to import: more than a short command takes, so it waits for the terminal.
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import Progress, TextColumn
 
-        bar = Progress(console=Console(file=self.stderr), transient=True)
+        columns = [*Progress.get_default_columns(), TextColumn("{task.fields[rate]}")]
+        bar = Progress(*columns, console=Console(file=self.stderr), transient=True)
+        begun = time.monotonic()
+        done = 0.0
         with bar:
-            task = bar.add_task(what, total=total)
+            task = bar.add_task(what, total=total, rate="")
+
+            def advance(amount: float) -> None:
+                nonlocal done
+                done += amount
+                rate = f"{done / (time.monotonic() - begun):.1f} {unit}/s" if unit else ""
+                bar.update(task, advance=amount, rate=rate)
+
             self._live = bar.console
             try:
-                yield lambda amount: bar.advance(task, amount)
+                yield advance
             finally:
                 self._live = None
 

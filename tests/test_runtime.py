@@ -23,10 +23,10 @@ from shell import python
 
 from genkit import runtime
 from genkit.card_json import parse_card
-from genkit.devices import Driver, probe_driver
+from genkit.devices import CPU, Driver, probe_driver
 from genkit.errors import ModelError, RuntimeUnavailableError, UsageError
 from genkit.model import Model, open_model
-from genkit.runtime import RuntimeOptions, choose_precision, cuda_status, open_session
+from genkit.runtime import RuntimeOptions, Session, choose_precision, cuda_status, open_session
 
 LOG = (
     "\x1b[1;31m2026-11-24 08:28:52.3 [E:onnxruntime:Default, provider_bridge_ort.cc:2458] "
@@ -399,3 +399,32 @@ def test_the_reason_is_found_in_the_log_of_the_real_one(
     assert re.match(r"lib\w+\.so\S*: cannot open shared object file|\w+.dll", reason)
     assert "genkit-onnx[cuda]" in cure
     assert capfd.readouterr() == ("", "")
+
+
+def test_out_of_memory_is_told_apart() -> None:
+    """Such messages as ONNX Runtime passes on: of C++, of its own allocator, of CUDA."""
+
+    class Full:
+        def __init__(self, message: str) -> None:
+            self.message = message
+
+        def get_inputs(self) -> list[object]:
+            return []
+
+        get_outputs = get_inputs
+
+        def run(self, *_: object) -> None:
+            raise RuntimeError(self.message)
+
+    def session(message: str) -> Session:
+        return Session(Full(message), CPU, "fp32", 1, "a test")
+
+    for message in (
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization: std::bad_alloc",
+        "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9",
+        "CUDNN failure 2: CUDNN_STATUS_ALLOC_FAILED; CUDA failure 2: out of memory",
+    ):
+        with pytest.raises(MemoryError):
+            session(message).run({})
+    with pytest.raises(RuntimeError, match="Invalid argument"):
+        session("Invalid argument").run({})

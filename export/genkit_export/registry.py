@@ -11,8 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from . import fill, translate
+from . import cyclegan, fill, translate
 from .architectures.bert import Bert, BertConfig
+from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
 from .architectures.transformer import Transformer, TransformerConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
@@ -33,4 +34,6 @@ class Architecture:
 ARCHITECTURES: Mapping[str, Architecture] = {
     "bert": Architecture(BertConfig, Bert, fill.export),
     "transformer": Architecture(TransformerConfig, Transformer, translate.export),
+    "cyclegan": Architecture(ResnetConfig, ResnetGenerator, cyclegan.export),
+    "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
 }

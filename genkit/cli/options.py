@@ -26,12 +26,20 @@ from genkit.streams import Streams
 
 __all__ = [
     "DeviceOption",
+    "FilesFromOption",
+    "FormatOption",
     "InputOption",
     "JsonOption",
     "ModelOption",
+    "NullOption",
     "OutputOption",
+    "OverwriteOption",
+    "PicturesArgument",
+    "PicturesOutputOption",
     "PrecisionOption",
+    "QualityOption",
     "QuietOption",
+    "RecursiveOption",
     "ThreadsOption",
     "VerboseOption",
     "require_subcommand",
@@ -111,6 +119,65 @@ VerboseOption = Annotated[
         count=True,
         help="Say what is done; twice: show where an error came from.",
         show_default=False,
+    ),
+]
+
+# For commands that take pictures.
+
+PicturesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[INPUT]...",
+        help="Pictures, folders of pictures, or - for a picture from standard input.",
+        show_default=False,
+    ),
+]
+PicturesOutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|DIR|-",
+        help="Write here instead of standard output. A new name without a suffix is a folder.",
+        show_default=False,
+    ),
+]
+RecursiveOption = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Take the pictures of subfolders too.")
+]
+FilesFromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--files-from",
+        metavar="LIST|-",
+        help="Read more names of inputs from here, one a line.",
+        show_default=False,
+    ),
+]
+NullOption = Annotated[
+    bool, typer.Option("-0", help="The names of --files-from end with NUL bytes (find -print0).")
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results that are there already.")
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="png|jpeg|webp|tiff",
+        help="What to write.",
+        show_default="by the suffix, or as the input; png to a pipe",
+    ),
+]
+QualityOption = Annotated[
+    int | None,
+    typer.Option(
+        "--quality",
+        min=1,
+        max=100,
+        metavar="1..100",
+        help="Quality of JPEG and WebP.",
+        show_default="95 and 90",
     ),
 ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from genkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from genkit.tasks.cyclegan import PictureTranslator
     from genkit.tasks.fill import Filler
     from genkit.tasks.translate import Translator
 
@@ -17,6 +18,7 @@ __all__ = ["TASKS", "load"]
 TASKS = {
     "translate": ("genkit.tasks.translate", "Translator"),
     "fill": ("genkit.tasks.fill", "Filler"),
+    "cyclegan": ("genkit.tasks.cyclegan", "PictureTranslator"),
 }
 
 
@@ -40,6 +42,17 @@ def load(
     precision: str = "auto",
     threads: int | None = None,
 ) -> Filler: ...
+
+
+@overload
+def load(
+    task: Literal["cyclegan"],
+    model: str | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> PictureTranslator: ...
 
 
 @overload

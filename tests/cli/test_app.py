@@ -71,6 +71,7 @@ class TestHelp:
             "app",
             "lines",
             "options",
+            "pictures",
         }
 
     @pytest.mark.parametrize("arguments", [[], ["models"]])

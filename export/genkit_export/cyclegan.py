@@ -1,0 +1,96 @@
+"""Exports generators that turn pictures into pictures: CycleGAN's and pix2pix's."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .architectures.cyclegan import (
+    ResnetConfig,
+    ResnetGenerator,
+    UnetConfig,
+    UnetGenerator,
+    with_own_statistics,
+)
+from .checkpoints.genkit import Description
+from .folder import Exported
+from .to_onnx import RESULT, save_picture_graph
+
+ROLE = "generate"
+TOLERANCE = 1e-4
+"""Largest difference of a pixel, as a share of the range from black to white."""
+SHAPES = ((2, 2, 3), (1, 1, 1), (3, 4, 2))
+"""Pictures and sides that are compared with PyTorch; sides in units of the largest multiple."""
+MEANINGS = {"image": "sRGB; sides a multiple of the card's pad", RESULT: "sRGB"}
+
+
+class PictureGenerator(nn.Module):
+    """A generator for pictures as files have them: image uint8 (N, H, W, 3) in, and twice out: as
+    float32 from 0 to 255, and rounded to uint8.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        x = image.permute(0, 3, 1, 2).float() / 127.5 - 1
+        exact = (self.network(x).permute(0, 2, 3, 1) + 1) * 127.5
+        return exact, exact.round().clamp(0, 255).to(torch.uint8)
+
+
+def export(
+    network: ResnetGenerator | UnetGenerator,
+    description: Description,
+    folder: Path,
+    report: Callable[[str], None],
+) -> Exported:
+    """Write the graph of a generator to `folder`. Raises ModelError if it does not compute what
+    PyTorch does.
+    """
+    network = deepcopy(network).eval()
+    with_own_statistics(network)
+    file = f"{ROLE}.fp32.onnx"
+    unit = max(smallest_multiple(network.config), 16)
+    worst = save_picture_graph(
+        PictureGenerator(network),
+        folder / file,
+        lambda batch, height, width: {"image": noise(batch, height, width, 3)},
+        [(batch, height * unit, width * unit) for batch, height, width in SHAPES],
+        TOLERANCE,
+    )
+    report(f"{file}: pixels differ from PyTorch's by at most {worst:.1e}")
+    return Exported(
+        graphs={ROLE: {"fp32": file}},
+        meanings={ROLE: MEANINGS},
+        differences={ROLE: {"fp32": worst}},
+        tolerance=TOLERANCE,
+        default_precision={"cpu": "fp32", "cuda": "fp32"},
+    )
+
+
+def smallest_multiple(config: ResnetConfig | UnetConfig) -> int:
+    """What both sides of a picture must be a multiple of.
+
+    4 would do for the residual generator, but its blocks reflect pixels beyond an edge and need two
+    of them.
+    """
+    return 2**config.downs if isinstance(config, UnetConfig) else 8
+
+
+def image_section(config: ResnetConfig | UnetConfig) -> Mapping[str, Any]:
+    """What the card says of pictures."""
+    multiple = smallest_multiple(config)
+    return {
+        "resize": {"mode": "none"},
+        "pad": {"multiple": multiple, "mode": "reflect", "side": "both"},
+    }
+
+
+def noise(*shape: int) -> Tensor:
+    """Random bytes, the same for the same shape."""
+    random = torch.Generator().manual_seed(shape[0])
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)

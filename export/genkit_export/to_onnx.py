@@ -1,0 +1,108 @@
+"""From a PyTorch module to an ONNX file by tracing, checked against the module."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from genkit.errors import ModelError
+
+from .folder import save_graph
+from .onnx_builder import OPSET
+from .parity import Graph, check
+
+PICTURE_AXES = {0: "batch", 1: "height", 2: "width"}
+"""The free axes of pictures (N, H, W, channels)."""
+EXACT, RESULT = "exact", "result"
+"""What a picture graph gives: float32 from 0 to 255, only while it is checked; and bytes."""
+BYTES = 255
+
+
+def trace(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    axes: Mapping[int, str],
+) -> onnx.ModelProto:
+    """The graph of `module(*inputs)`, its structure checked.
+
+    `axes` names the free axes of all inputs, and of the outputs that have as many dimensions.
+    """
+    with _quietly():
+        program = torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            dynamo=True,
+            dynamic_shapes=tuple(dict(axes) for _ in inputs),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    model.producer_name = "genkit"
+    for described in (model, model.graph, *model.graph.node, *model.graph.input):
+        del described.metadata_props[:]  # the trace of the Python code, longer than the graph
+    for value in model.graph.output:  # PyTorch names the sizes by how they came about
+        for axis, name in axes.items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def save_picture_graph(
+    module: nn.Module,
+    path: Path,
+    make_inputs: Callable[[int, int, int], Mapping[str, Tensor]],
+    shapes: Sequence[tuple[int, int, int]],
+    tolerance: float,
+) -> float:
+    """Write the graph of a module that makes pictures; returns its largest difference against
+    PyTorch, as a share of the range from black to white.
+
+    `module` returns pictures twice, (N, H, W, 3): as float32 from 0 to 255, and rounded to uint8.
+    `make_inputs` makes inputs of a batch, height and width; the first of the `shapes` is traced,
+    all are compared. Raises ModelError if a difference is above the tolerance.
+    """
+    model = trace(module, make_inputs(*shapes[0]), [EXACT, RESULT], PICTURE_AXES)
+    save_graph(model, path)
+    graph = Graph(path)
+    worst = 0.0
+    for shape in shapes:
+        inputs = make_inputs(*shape)
+        with torch.no_grad():
+            expected, _ = module(*inputs.values())
+        exact, result = graph.run(
+            [EXACT, RESULT], **{name: value.numpy() for name, value in inputs.items()}
+        )
+        difference = float((torch.from_numpy(exact) - expected).abs().max()) / BYTES
+        worst = max(worst, difference)
+        check(path.name, difference, tolerance)
+        off = (torch.from_numpy(result).float() - expected.clamp(0, BYTES)).abs().max()
+        if off > 0.5 + tolerance * BYTES:
+            raise ModelError(f"{path.name} does not round to the nearest byte")
+    del model.graph.output[0]
+    save_graph(model, path)
+    return worst
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """PyTorch's exporter talks of what it does and of what else could be installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

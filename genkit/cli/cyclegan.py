@@ -1,0 +1,134 @@
+"""``genkit cyclegan``: photographs in, photographs out."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genkit.cli.options import (
+    DeviceOption,
+    FilesFromOption,
+    FormatOption,
+    JsonOption,
+    ModelOption,
+    NullOption,
+    OverwriteOption,
+    PicturesArgument,
+    PicturesOutputOption,
+    PrecisionOption,
+    QualityOption,
+    QuietOption,
+    RecursiveOption,
+    ThreadsOption,
+    VerboseOption,
+    streams_of,
+)
+from genkit.cli.pictures import Batch, Work, find_jobs, read_picture, run_jobs
+from genkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genkit.images import Picture
+
+__all__ = ["app"]
+
+TASK = "cyclegan"
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def cyclegan(
+    ctx: typer.Context,
+    inputs: PicturesArgument = None,
+    output: PicturesOutputOption = None,
+    model: ModelOption = None,
+    size: Annotated[
+        str,
+        typer.Option(
+            metavar="N|WxH|original",
+            help="Size of the result: its longer side, or width and height.",
+        ),
+    ] = "original",
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=64,
+            metavar="N",
+            help="Run large pictures in overlapping tiles of N pixels, which can differ in tone.",
+            show_default="the whole picture, as long as memory suffices",
+        ),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write before and after side by side.")
+    ] = False,
+    recursive: RecursiveOption = False,
+    files_from: FilesFromOption = None,
+    null: NullOption = False,
+    kind: FormatOption = None,
+    quality: QualityOption = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    quiet: QuietOption = 0,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Turn photographs into photographs of another kind: summer into winter.
+
+    \b
+    genkit cyclegan valley.jpg -o winter.png
+    genkit cyclegan --model winter2summer -r photos -o summer
+    cat valley.jpg | genkit cyclegan - > winter.png
+
+    A result has the size, the colour profile and the transparency of its input. It is kept if
+    it is there already, so that a second run does what is missing. An input that cannot be
+    used is reported, the others are done, and the exit code is 1.
+
+    --json writes one object a line: input, output, width, height, kept (the result was there
+    already) and error. Whatever does not apply is null.
+    """
+    streams = streams_of(ctx, quiet, verbose)
+    wanted = parse_size(size)
+    jobs = find_jobs(
+        streams,
+        inputs,
+        files_from=files_from,
+        null=null,
+        recursive=recursive,
+        output=output,
+        kind=kind,
+        json=json,
+    )
+
+    def open_model() -> Callable[[Picture], Picture]:
+        from genkit.model import find
+        from genkit.runtime import RuntimeOptions
+        from genkit.tasks.cyclegan import PictureTranslator, side_by_side
+
+        found = find(TASK, model)
+        translator = PictureTranslator(found, RuntimeOptions(device, precision, threads))
+        streams.note(f"{found.card.name} on {translator.runs_on}")
+
+        def run(picture: Picture) -> Picture:
+            result = translator(picture, size=wanted, tile=tile)
+            return side_by_side(picture, result) if compare else result
+
+        return run
+
+    run_jobs(streams, jobs, Work(read_picture, open_model), Batch(quality, overwrite, json))
+
+
+def parse_size(text: str) -> tuple[int, int] | int | None:
+    """What --size says: height and width, the longer side, or None for ``original``."""
+    if text == "original":
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
+    if match is None:
+        raise UsageError(f"unknown size {text!r}", hint="for example 1024, 640x480, or original")
+    first, second = match.groups()
+    return int(first) if second is None else (int(second), int(first))
