@@ -140,7 +140,7 @@ def fill(
         elif joint:
             work = partial(filler.fill_jointly, top=top or TOP)
         else:
-            work = partial(filler.fill, top=top or (None if words else TOP), targets=words)
+            work = partial(filler.fill, top=top, targets=words)
         failed = False
         for lines in read_windows(reader, SMALLEST_WINDOW, LARGEST_WINDOW):
             for line, result, error in _results(lines, work):
