@@ -11,8 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from . import cyclegan, translate
+from . import cyclegan, inpaint, translate
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
+from .architectures.inpaint import Lama, LamaConfig
 from .architectures.transformer import Transformer, TransformerConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
@@ -34,4 +35,5 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "transformer": Architecture(TransformerConfig, Transformer, translate.export),
     "cyclegan": Architecture(ResnetConfig, ResnetGenerator, cyclegan.export),
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
+    "lama": Architecture(LamaConfig, Lama, inpaint.export),
 }

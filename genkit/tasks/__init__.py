@@ -9,6 +9,7 @@ from genkit.errors import UsageError
 
 if TYPE_CHECKING:
     from genkit.tasks.cyclegan import PictureTranslator
+    from genkit.tasks.inpaint import Inpainter
     from genkit.tasks.translate import Translator
 
 __all__ = ["TASKS", "load"]
@@ -17,6 +18,7 @@ __all__ = ["TASKS", "load"]
 TASKS = {
     "translate": ("genkit.tasks.translate", "Translator"),
     "cyclegan": ("genkit.tasks.cyclegan", "PictureTranslator"),
+    "inpaint": ("genkit.tasks.inpaint", "Inpainter"),
 }
 
 
@@ -40,6 +42,17 @@ def load(
     precision: str = "auto",
     threads: int | None = None,
 ) -> PictureTranslator: ...
+
+
+@overload
+def load(
+    task: Literal["inpaint"],
+    model: str | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> Inpainter: ...
 
 
 @overload
