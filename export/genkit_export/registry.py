@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from . import cyclegan, fill, translate
+from . import cyclegan, fill, inpaint, translate
 from .architectures.bert import Bert, BertConfig
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
+from .architectures.inpaint import Lama, LamaConfig
 from .architectures.transformer import Transformer, TransformerConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
@@ -36,4 +37,5 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "transformer": Architecture(TransformerConfig, Transformer, translate.export),
     "cyclegan": Architecture(ResnetConfig, ResnetGenerator, cyclegan.export),
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
+    "lama": Architecture(LamaConfig, Lama, inpaint.export),
 }

@@ -27,6 +27,7 @@ COMMANDS = {
     "translate": "Translate text, line by line.",
     "fill": "Fill the gaps in a text, line by line.",
     "cyclegan": "Turn photographs into photographs of another kind.",
+    "inpaint": "Fill holes in photographs.",
     "models": "List, show and check the models that are there.",
     "export": "Turn a trained checkpoint into a model folder.",
     "info": "Show versions and devices, and whether a GPU is used.",

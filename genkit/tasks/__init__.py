@@ -10,6 +10,7 @@ from genkit.errors import UsageError
 if TYPE_CHECKING:
     from genkit.tasks.cyclegan import PictureTranslator
     from genkit.tasks.fill import Filler
+    from genkit.tasks.inpaint import Inpainter
     from genkit.tasks.translate import Translator
 
 __all__ = ["TASKS", "load"]
@@ -19,6 +20,7 @@ TASKS = {
     "translate": ("genkit.tasks.translate", "Translator"),
     "fill": ("genkit.tasks.fill", "Filler"),
     "cyclegan": ("genkit.tasks.cyclegan", "PictureTranslator"),
+    "inpaint": ("genkit.tasks.inpaint", "Inpainter"),
 }
 
 
@@ -53,6 +55,17 @@ def load(
     precision: str = "auto",
     threads: int | None = None,
 ) -> PictureTranslator: ...
+
+
+@overload
+def load(
+    task: Literal["inpaint"],
+    model: str | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> Inpainter: ...
 
 
 @overload

@@ -1,0 +1,88 @@
+"""Exports networks that fill holes in pictures."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .architectures.inpaint import Lama, LamaConfig
+from .checkpoints.genkit import Description
+from .cyclegan import noise
+from .folder import Exported
+from .to_onnx import RESULT, save_picture_graph
+
+ROLE = "inpaint"
+TOLERANCE = 1e-4
+"""Largest difference of a pixel, as a share of the range from black to white."""
+SHAPES = ((2, 2, 3), (1, 2, 2), (3, 5, 2))
+"""Pictures and sides that are compared with PyTorch; sides in units of the smallest multiple."""
+MEANINGS = {
+    "image": "sRGB; sides a multiple of the card's pad",
+    "mask": "above 127 is hole",
+    RESULT: "sRGB; outside of the hole it is the image",
+}
+
+
+class Inpainter(nn.Module):
+    """A network for pictures as files have them: image uint8 (N, H, W, 3) and mask uint8
+    (N, H, W, 1) in, and twice out: as float32 from 0 to 255, and rounded to uint8.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        hole = mask > 127
+        values = image.float()
+        holes = hole.permute(0, 3, 1, 2).float()
+        x = values.permute(0, 3, 1, 2) / 255 * (1 - holes)
+        filled = self.network(torch.cat([x, holes], 1)).permute(0, 2, 3, 1) * 255
+        exact = torch.where(hole, filled, values)
+        return exact, exact.round().clamp(0, 255).to(torch.uint8)
+
+
+def export(
+    network: Lama, description: Description, folder: Path, report: Callable[[str], None]
+) -> Exported:
+    """Write the graph of a network to `folder`. Raises ModelError if it does not compute what
+    PyTorch does.
+    """
+    file = f"{ROLE}.fp32.onnx"
+    unit = smallest_multiple(network.config)
+    worst = save_picture_graph(
+        Inpainter(network).eval(),
+        folder / file,
+        lambda batch, height, width: {
+            "image": noise(batch, height, width, 3),
+            "mask": noise(batch, height, width, 1),
+        },
+        [(batch, height * unit, width * unit) for batch, height, width in SHAPES],
+        TOLERANCE,
+    )
+    report(f"{file}: pixels differ from PyTorch's by at most {worst:.1e}")
+    return Exported(
+        graphs={ROLE: {"fp32": file}},
+        meanings={ROLE: MEANINGS},
+        differences={ROLE: {"fp32": worst}},
+        tolerance=TOLERANCE,
+        default_precision={"cpu": "fp32", "cuda": "fp32"},
+    )
+
+
+def smallest_multiple(config: LamaConfig) -> int:
+    """What both sides of a picture must be a multiple of: the blocks reflect pixels beyond an edge
+    and need two of them.
+    """
+    return int(2 ** (config.downs + 1))
+
+
+def image_section(config: LamaConfig) -> Mapping[str, Any]:
+    """What the card says of pictures."""
+    multiple = smallest_multiple(config)
+    return {
+        "resize": {"mode": "none"},
+        "pad": {"multiple": multiple, "mode": "symmetric", "side": "bottom_right"},
+    }
