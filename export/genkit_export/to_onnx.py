@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from genkit.errors import ModelError
@@ -54,6 +56,7 @@ def trace(
         for axis, name in axes.items():
             value.type.tensor_type.shape.dim[axis].dim_param = name
     del model.graph.value_info[:]
+    _store_in_half(model.graph)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -92,6 +95,26 @@ def save_picture_graph(
     del model.graph.output[0]
     save_graph(model, path)
     return worst
+
+
+def _store_in_half(graph: onnx.GraphProto) -> None:
+    """Store float32 weights in half precision where that loses nothing, as in a graph that comes
+    from a checkpoint in half precision. ONNX Runtime converts them when it opens the graph.
+    """
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type != TensorProto.FLOAT:
+            continue
+        array = numpy_helper.to_array(weight)
+        with np.errstate(over="ignore"):
+            half = array.astype(np.float16)
+        if array.size > 1 and np.array_equal(half.astype(np.float32), array):
+            name = weight.name
+            weight.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+            casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 @contextmanager

@@ -277,6 +277,14 @@ class TestExport:
         model = onnx.load_from_string(data)
         assert [value.name for value in model.graph.output] == ["result"]
 
+    def test_the_graph_is_as_small_as_its_checkpoint(self, tmp_path: Path) -> None:
+        """Weights that came in half precision stay in it."""
+        network = lively(ResnetGenerator(ResnetConfig(16, 1)))
+        checkpoint = write_checkpoint(tmp_path, "cyclegan", network)
+        folder = export_checkpoint(checkpoint, tmp_path / "m")
+        size = (folder / "generate.fp32.onnx").stat().st_size
+        assert size < checkpoint.stat().st_size + 10_000
+
     def test_a_graph_that_computes_something_else_is_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
