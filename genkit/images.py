@@ -1,4 +1,4 @@
-"""Pictures: bytes to arrays and back, and what is done to the arrays around a graph.
+"""Pictures: bytes to arrays and back, with their orientation, colours and transparency.
 
 Everything here is a function of its arguments: no paths, no printing. Pixels are uint8 arrays
 (H, W, 3), masks and alpha uint8 (H, W). All formats come in upright (EXIF orientation) and in
@@ -8,47 +8,30 @@ eight bits a channel; what leaves has the colour profile and the alpha of what c
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from genkit.card import Pad, Resize
 from genkit.errors import InputError
+from genkit.pixels import Pixels, resize, to_bytes
 
 __all__ = [
     "MAX_PIXELS",
     "Picture",
-    "Pixels",
     "composite",
     "decode",
     "encode",
     "fill_hidden",
-    "fit",
-    "pad",
-    "resize",
-    "tiled",
-    "to_bytes",
 ]
-
-Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 150_000_000
 """Larger pictures are refused: a file of a few kilobytes can claim to be one of many gigabytes."""
 OPAQUE = 255
 WHITE = 255
 LOSSY_QUALITY = {"jpeg": 95, "webp": 90}
-RESAMPLING = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 # First bytes -> format. Pillow reads many more, some with decoders that few people ever tested.
 MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -256,12 +239,6 @@ def fill_hidden(pixels: Pixels, alpha: Pixels | None) -> Pixels:
     return np.where(alpha[..., None] > 0, pixels, mean)
 
 
-def to_bytes(values: NDArray[Any]) -> Pixels:
-    """Numbers of 0 to 255 as bytes, rounded to the nearest and clipped."""
-    rounded: Pixels = np.rint(values).clip(0, 255).astype(np.uint8)
-    return rounded
-
-
 def _convert(pixels: Pixels, source: bytes | None, target: bytes | None) -> Pixels:
     """Pixels of one profile in another; None is sRGB."""
     if source == target:
@@ -309,119 +286,3 @@ def _space(profile: bytes | None) -> str | None:
         return opened.xcolor_space.strip()
     except (OSError, ImageCms.PyCMSError):
         return None
-
-
-# Sizes
-
-
-def resize(
-    pixels: Pixels, size: tuple[int, int], interpolation: str = "bicubic", antialias: bool = True
-) -> Pixels:
-    """Pixels (H, W) or (H, W, 3) at another height and width.
-
-    Without ``antialias`` a reduced picture is sampled as by PyTorch's interpolate().
-    """
-    if pixels.shape[:2] == size:
-        return pixels
-    if antialias or interpolation in ("nearest", "lanczos"):
-        image = Image.fromarray(np.ascontiguousarray(pixels))
-        return np.asarray(image.resize(size[::-1], RESAMPLING[interpolation]))
-    values = pixels.astype(np.float32)
-    for axis, length in enumerate(size):
-        values = _sample(values, axis, length, interpolation)
-    return to_bytes(values)
-
-
-def _sample(values: NDArray[Any], axis: int, length: int, interpolation: str) -> NDArray[Any]:
-    """One axis sampled at ``length`` points, from the two or four nearest values."""
-    old = values.shape[axis]
-    at = (np.arange(length) + 0.5) * old / length - 0.5
-    if interpolation == "bilinear":
-        at = at.clip(0)
-    base = np.floor(at).astype(int)
-    t = at - base
-    if interpolation == "bilinear":
-        taps = {0: 1 - t, 1: t}
-    else:
-        a = -0.75
-        taps = {
-            -1: a * (t**3 - 2 * t**2 + t),
-            0: (a + 2) * t**3 - (a + 3) * t**2 + 1,
-            1: -(a + 2) * t**3 + (2 * a + 3) * t**2 - a * t,
-            2: -a * (t**3 - t**2),
-        }
-    shape = [-1 if i == axis else 1 for i in range(values.ndim)]
-    result = np.zeros(())
-    for tap, weight in taps.items():
-        part = values.take((base + tap).clip(0, old - 1), axis)
-        result = result + part * weight.astype(np.float32).reshape(shape)
-    return result
-
-
-def fit(pixels: Pixels, spec: Resize) -> Pixels:
-    """Pixels brought to the size that a card asks for."""
-    if spec.size is None:
-        return pixels
-    if spec.mode == "stretch":
-        return resize(pixels, spec.size, spec.interpolation, spec.antialias)
-    height, width = pixels.shape[:2]
-    low, narrow = (math.floor(side / spec.crop_pct) for side in spec.size)
-    if low * width >= narrow * height:  # the height decides
-        size = (low, max(int(low * width / height), spec.size[1]))
-    else:
-        size = (max(int(narrow * height / width), spec.size[0]), narrow)
-    pixels = resize(pixels, size, spec.interpolation, spec.antialias)
-    top, left = (round((have - want) / 2) for have, want in zip(size, spec.size, strict=True))
-    return pixels[top : top + spec.size[0], left : left + spec.size[1]]
-
-
-def pad(pixels: Pixels, spec: Pad | None) -> tuple[Pixels, tuple[slice, slice]]:
-    """Pixels filled up to a multiple, and where in the result the picture is."""
-    height, width = pixels.shape[:2]
-    if spec is None:
-        return pixels, (slice(0, height), slice(0, width))
-    missing = [-side % spec.multiple for side in (height, width)]
-    before = [n // 2 if spec.side == "both" else 0 for n in missing]
-    inside = (slice(before[0], before[0] + height), slice(before[1], before[1] + width))
-    if not any(missing):
-        return pixels, inside
-    widths = [(first, n - first) for first, n in zip(before, missing, strict=True)]
-    widths += [(0, 0)] * (pixels.ndim - 2)
-    mode: Any = spec.mode
-    return np.pad(pixels, widths, mode=mode), inside
-
-
-def tiled(run: Callable[[Pixels], Pixels], pixels: Pixels, tile: int, overlap: int) -> Pixels:
-    """Run a function on overlapping tiles of at most ``tile`` pixels a side and blend the results.
-
-    Neighbours share ``overlap`` pixels, over which one fades into the next.
-    """
-    height, width = pixels.shape[:2]
-    total = np.zeros(pixels.shape, np.float32)
-    weights = np.zeros((height, width, 1), np.float32)
-    for top, bottom in _spans(height, tile, overlap):
-        for left, right in _spans(width, tile, overlap):
-            part = run(pixels[top:bottom, left:right])
-            ramp = np.minimum.outer(
-                _ramp(top, bottom, height, overlap), _ramp(left, right, width, overlap)
-            )[..., None]
-            total[top:bottom, left:right] += ramp * part
-            weights[top:bottom, left:right] += ramp
-    return to_bytes(total / weights)
-
-
-def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """The fewest stretches of a side that overlap enough, as even as they can be."""
-    tile = min(tile, length)
-    count = 1 if tile == length else math.ceil((length - overlap) / (tile - overlap))
-    for i in range(count):
-        start = round(i * (length - tile) / max(count - 1, 1))
-        yield start, start + tile
-
-
-def _ramp(start: int, stop: int, length: int, overlap: int) -> NDArray[np.float32]:
-    """The weights of a stretch: rising and falling over the overlap, level at the picture's edge."""
-    at = np.arange(start, stop) + 0.5
-    rise = (at - start) / max(overlap, 1) if start > 0 else np.ones(len(at))
-    fall = (stop - at) / max(overlap, 1) if stop < length else np.ones(len(at))
-    return np.minimum(np.minimum(rise, fall), 1).astype(np.float32)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from genkit.images import Picture, Pixels
+    from genkit.images import Picture
+    from genkit.pixels import Pixels
 
     Hole = NDArray[np.bool_]
     Loaded = tuple[Picture, Hole]

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from genkit.errors import InputError, UsageError
-from genkit.images import Picture, Pixels, fill_hidden, pad, resize, tiled
+from genkit.images import Picture, fill_hidden
 from genkit.model import Model
+from genkit.pixels import Pixels, pad, resize, tiled
 from genkit.runtime import RuntimeOptions, open_session
 
 __all__ = ["SMALLEST_TILE", "PictureTranslator", "side_by_side"]

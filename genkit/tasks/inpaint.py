@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genkit.errors import InputError
-from genkit.images import Picture, Pixels, fill_hidden, pad, resize
+from genkit.images import Picture, fill_hidden
 from genkit.model import Model
+from genkit.pixels import Pixels, pad, resize
 from genkit.runtime import RuntimeOptions, open_session
 
 if TYPE_CHECKING:
