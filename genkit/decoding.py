@@ -45,8 +45,9 @@ class Decoding:
 
     beam_size: int = 4
     """Hypotheses that are followed at a time; 1 is greedy search."""
-    length_penalty: float = 1.0
-    """A hypothesis scores its log probability / length ** length_penalty."""
+    length_penalty: float = 0.6
+    """A hypothesis scores its log probability / length ** length_penalty. Beam size and penalty
+    are those of "Attention Is All You Need", section 6.1."""
     early_stopping: bool = False
     """Whether a sentence is done once it has ``beam_size`` complete hypotheses, as in CTranslate2
     and fairseq, or only when no other can become better than the worst of them."""

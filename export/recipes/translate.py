@@ -44,7 +44,7 @@ from translate_data import (
 from translate_quality import Quality, show, table
 
 VARIATION = Variation()
-LOOP = LoopConfig(steps=4200, warmup=1000, average=0.9985)
+LOOP = LoopConfig(steps=4600, warmup=1000, average=0.9985)
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,9 @@ def translate(
         float,
         typer.Option(
             metavar="P",
-            help="Rank by log probability / length ** P: above 1 favours longer translations.",
+            help="Rank by log probability / length ** P: more favours longer translations.",
         ),
-    ] = 1.0,
+    ] = 0.6,
     early_stopping: Annotated[
         bool,
         typer.Option(

@@ -63,7 +63,7 @@ def run_genkit(folder: Path, precision: str) -> Run:
     import genkit
 
     translate = genkit.load("translate", str(folder), precision=precision)
-    return lambda texts, beam_size: translate(texts, beam_size=beam_size)
+    return lambda texts, beam_size: translate(texts, beam_size=beam_size, length_penalty=1.0)
 
 
 def run_ctranslate2(folder: Path, converted: Path, workers: int, batch: int) -> Run:
