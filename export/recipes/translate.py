@@ -13,10 +13,10 @@ import random
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import sacrebleu
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
@@ -33,7 +33,6 @@ from loop import Loop, LoopConfig
 from translate_data import (
     HELD_OUT_PERCENT,
     Corpus,
-    Pair,
     Variation,
     batches,
     encode,
@@ -41,7 +40,7 @@ from translate_data import (
     train_vocabulary,
     vary,
 )
-from translate_quality import Quality, show, table
+from translate_quality import Quality, cased_bleu, show, table
 
 VARIATION = Variation()
 LOOP = LoopConfig(steps=4600, warmup=1000, average=0.9985)
@@ -139,12 +138,6 @@ def translate(model: Transformer, tokenizer: Tokenizer, texts: Sequence[str]) ->
     return out
 
 
-def cased_bleu(model: Transformer, tokenizer: Tokenizer, pairs: Sequence[Pair]) -> float:
-    """sacreBLEU (13a, cased) of greedy translations."""
-    hypotheses = translate(model, tokenizer, [source for source, _ in pairs])
-    return float(sacrebleu.corpus_bleu(hypotheses, [[target for _, target in pairs]]).score)
-
-
 def load_vocabulary(out: Path, corpus: Corpus, hp: Hyperparameters, init: Path | None) -> Tokenizer:
     """The run's vocabulary: the one it began with, that of `init`, or a new one."""
     path = out / "tokenizer.json"
@@ -193,9 +186,10 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
         assert isinstance(average, Transformer)
+        greedily = partial(translate, average, tokenizer)
         figures = {
-            "tatoeba_bleu": cased_bleu(average, tokenizer, corpus.tatoeba_valid[:500]),
-            "multi30k_bleu": cased_bleu(average, tokenizer, corpus.multi30k_valid[:500]),
+            "tatoeba_bleu": cased_bleu(greedily, corpus.tatoeba_valid[:500]),
+            "multi30k_bleu": cased_bleu(greedily, corpus.multi30k_valid[:500]),
         }
         for source in (
             "Where is the train station?",

@@ -44,7 +44,7 @@ def measure(translate: Translate, corpus: Corpus) -> Quality:
     return Quality(
         multi30k_tokenised=tokenised_bleu(captions, references),
         multi30k_cased=sacrebleu.corpus_bleu(captions, [references]).score,
-        tatoeba_cased=_cased(translate, tatoeba),
+        tatoeba_cased=cased_bleu(translate, tatoeba),
         everyday=everyday(translate),
     )
 
@@ -71,7 +71,8 @@ def tokenised_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> floa
     )
 
 
-def _cased(translate: Translate, pairs: Sequence[Pair]) -> float:
+def cased_bleu(translate: Translate, pairs: Sequence[Pair]) -> float:
+    """sacreBLEU (13a, cased) of a function from English to German texts."""
     hypotheses = translate([source for source, _ in pairs])
     return float(sacrebleu.corpus_bleu(hypotheses, [[target for _, target in pairs]]).score)
 
