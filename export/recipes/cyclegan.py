@@ -1,6 +1,6 @@
 """Train summer to winter and winter to summer on the Yosemite photographs.
 
-    python export/recipes/cyclegan.py --data DIR --out DIR [--resume]
+    python export/recipes/cyclegan.py --data DIR --out DIR [--resume | --init DIR]
 
 The data folder holds `yosemite-train.zip`. The output folder ends with a folder for each direction:
 `checkpoint.safetensors` and the exported model in `model`, measured.
@@ -17,16 +17,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from cyclegan_data import (
     HELD_OUT_EVERY,
     SEASONS,
+    ClassifierConfig,
     Photographs,
     crops,
+    load_classifier,
     share_called,
     to_float,
-    train_classifier,
 )
 from genkit_export import export_checkpoint
 from genkit_export.architectures.cyclegan import (
@@ -40,7 +42,7 @@ from genkit_export.cyclegan import image_section
 from loop import Loop, LoopConfig
 
 # The rate falls to zero over the second half, as in the paper.
-LOOP = LoopConfig(steps=20_000, decay=0.5, validate_every=1000)
+LOOP = LoopConfig(steps=20_000, decay=0.5, validate_every=1500)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -53,15 +55,16 @@ class Hyperparameters:
         blocks=6,  # 9 at 256 x 256, 6 at 128 x 128
         upsample="resize",  # transposed convolutions, which leave a checkerboard
     )
-    judge_width: int = 64
+    judge_width: int = 48  # 64
     crop: int = 128  # 256 of 286
-    batch: int = 4  # 1
+    batch: int = 1
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     cycle: float = 10.0
     identity: float = 5.0
+    """Paid by one generator a step, by turns, and doubled: five passes instead of six."""
     pool: int = 50
-    classifier_steps: int = 600
+    classifier: ClassifierConfig = ClassifierConfig()  # noqa: RUF009
     seed: int = 1
     loop: LoopConfig = LOOP
 
@@ -88,19 +91,22 @@ class Pool:
         return torch.stack(shown)
 
 
-def train(data: Path, out: Path, *, resume: bool, hp: Hyperparameters) -> None:
+def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperparameters) -> None:
     torch.manual_seed(hp.seed)
     out.mkdir(parents=True, exist_ok=True)
     photos = Photographs.read(data)
-    classifier = train_classifier(photos, steps=hp.classifier_steps, size=hp.crop, seed=hp.seed).to(
-        DEVICE
-    )
+    classifier = load_classifier(photos, out / "classifier.pt", hp.classifier).to(DEVICE)
     # By the season that they make, or know.
     generators = nn.ModuleDict({season: ResnetGenerator(hp.network) for season in SEASONS})
     judges = nn.ModuleDict({season: PatchDiscriminator(hp.judge_width) for season in SEASONS})
     for network in (generators, judges):
         initialize(network)
         network.to(DEVICE)
+    if init:
+        for source, target in itertools.permutations(SEASONS):
+            own.load_weights(
+                init / f"{source}2{target}" / "checkpoint.safetensors", generators[target]
+            )
     optimizers = {
         name: torch.optim.Adam(modules.parameters(), hp.learning_rate, hp.betas)
         for name, modules in (("generators", generators), ("judges", judges))
@@ -115,7 +121,7 @@ def train(data: Path, out: Path, *, resume: bool, hp: Hyperparameters) -> None:
         rng = random.Random(f"{hp.seed}/{step}")
         real = {s: crops(photos.train[s], hp.batch, hp.crop, rng).to(DEVICE) for s in SEASONS}
         judges.requires_grad_(False)
-        losses, made = generator_losses(generators, judges, real, hp)
+        losses, made = generator_losses(generators, judges, real, hp, SEASONS[step % 2])
         _step(optimizers["generators"], sum(losses.values(), torch.zeros((), device=DEVICE)))
         judges.requires_grad_(True)
         shown = {season: pools[season].exchange(made[season]) for season in SEASONS}
@@ -124,7 +130,9 @@ def train(data: Path, out: Path, *, resume: bool, hp: Hyperparameters) -> None:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
-        figures = measure(average, classifier, photos)
+        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+            figures = measure(average, classifier, photos)
+            save_samples(average, photos, out / "samples.png")
         shares = [value for name, value in figures.items() if name.endswith("called")]
         cycles = [value for name, value in figures.items() if name.endswith("cycle")]
         return min(shares) - max(cycles), figures
@@ -142,8 +150,11 @@ def generator_losses(
     judges: nn.ModuleDict,
     real: Mapping[str, Tensor],
     hp: Hyperparameters,
+    turn: str,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What both generators have to answer for, and what they made, by season."""
+    """What both generators have to answer for, and what they made, by season. The identity loss is
+    the one of `turn`.
+    """
     losses = {name: torch.zeros((), device=DEVICE) for name in ("fool", "cycle", "identity")}
     made = {}
     with torch.autocast(DEVICE, dtype=torch.bfloat16):
@@ -153,8 +164,8 @@ def generator_losses(
             verdict = judges[target](made[target]).float()
             losses["fool"] = losses["fool"] + F.mse_loss(verdict, torch.ones_like(verdict))
             losses["cycle"] = losses["cycle"] + hp.cycle * F.l1_loss(back.float(), real[source])
-            same = generators[target](real[target]).float()
-            losses["identity"] = losses["identity"] + hp.identity * F.l1_loss(same, real[target])
+        same = generators[turn](real[turn]).float()
+        losses["identity"] = 2 * hp.identity * F.l1_loss(same, real[turn])
     return losses, {season: pictures.float() for season, pictures in made.items()}
 
 
@@ -198,6 +209,19 @@ def measure(generators: nn.Module, classifier: nn.Module, photos: Photographs) -
         figures[f"{name}_before"] = share_called(classifier, batches, target)
         figures[f"{name}_called"] = share_called(classifier, made, target)
     return figures
+
+
+@torch.no_grad()
+def save_samples(generators: nn.Module, photos: Photographs, path: Path) -> None:
+    """A sheet to look at: for each direction a row of held-out photographs above what they became."""
+    assert isinstance(generators, nn.ModuleDict)
+    rows = []
+    for source, target in itertools.permutations(SEASONS):
+        old = to_float(photos.valid[source][::12]).to(DEVICE)
+        rows += [old, generators[target](old).float()]
+    sheet = torch.cat([torch.cat(list(row[:6]), 2) for row in rows], 1)
+    pixels = ((sheet.cpu().permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8)
+    Image.fromarray(pixels.numpy()).save(path)
 
 
 def finish(
@@ -263,12 +287,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--steps", type=int, default=LOOP.steps)
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    start.add_argument(
+        "--init",
+        type=Path,
+        metavar="DIR",
+        help="start from the weights of a finished run: a folder for each direction",
+    )
     options = parser.parse_args()
     if DEVICE == "cpu":
         torch.set_num_threads(len(os.sched_getaffinity(0)))
     hp = Hyperparameters(loop=replace(LOOP, steps=options.steps))
-    train(options.data, options.out, resume=options.resume, hp=hp)
+    train(options.data, options.out, resume=options.resume, init=options.init, hp=hp)
 
 
 if __name__ == "__main__":

@@ -63,12 +63,25 @@ def crops(photos: Tensor, count: int, size: int, rng: random.Random) -> Tensor:
     return to_float(torch.stack(chosen))
 
 
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """How the judge of seasons is made."""
+
+    width: int = 32
+    steps: int = 600
+    size: int = 128
+    """Side of the crops that it is trained on."""
+    batch: int = 32
+    learning_rate: float = 2e-3
+    seed: int = 1
+
+
 class SeasonClassifier(nn.Module):
     """Tells winter from summer: pictures (n, 3, h, w) from -1 to 1 -> logits (n,), above 0 for
     winter.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
@@ -83,17 +96,30 @@ class SeasonClassifier(nn.Module):
         return logits
 
 
-def train_classifier(
-    photos: Photographs, *, steps: int, size: int, seed: int, batch: int = 32
-) -> SeasonClassifier:
+def load_classifier(photos: Photographs, path: Path, config: ClassifierConfig) -> SeasonClassifier:
+    """The classifier of a run, trained and written where there is none yet."""
+    if path.exists():
+        network = SeasonClassifier(config.width)
+        network.load_state_dict(torch.load(path, weights_only=True))
+        return network.eval()
+    network = train_classifier(photos, config)
+    torch.save(network.state_dict(), path)
+    return network
+
+
+def train_classifier(photos: Photographs, config: ClassifierConfig) -> SeasonClassifier:
     """A classifier trained on crops of the training photographs."""
-    rng = random.Random(seed)
-    network = SeasonClassifier()
-    optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(steps, 2))
-    target = torch.arange(2).repeat_interleave(batch // 2).float()
-    for _ in range(steps):
-        pictures = torch.cat([crops(photos.train[s], batch // 2, size, rng) for s in SEASONS])
+    rng = random.Random(config.seed)
+    torch.manual_seed(config.seed)
+    network = SeasonClassifier(config.width)
+    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=max(config.steps, 2)
+    )
+    half = config.batch // 2
+    target = torch.arange(2).repeat_interleave(half).float()
+    for _ in range(config.steps):
+        pictures = torch.cat([crops(photos.train[s], half, config.size, rng) for s in SEASONS])
         loss = F.binary_cross_entropy_with_logits(network(pictures), target)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

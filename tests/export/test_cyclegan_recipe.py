@@ -18,6 +18,7 @@ from PIL import Image
 
 from genkit.model import open_model
 from genkit_export.architectures.cyclegan import ResnetConfig
+from genkit_export.read import read
 
 RECIPES = Path(__file__).parents[2] / "export" / "recipes"
 
@@ -49,14 +50,20 @@ def small(recipe: Any, steps: int) -> Any:
     loop = recipe.LoopConfig(steps=steps, log_every=1, validate_every=2)
     network = ResnetConfig(4, 1, upsample="resize")
     return recipe.Hyperparameters(
-        network=network, judge_width=4, crop=32, batch=2, pool=3, classifier_steps=30, loop=loop
+        network=network,
+        judge_width=4,
+        crop=32,
+        batch=2,
+        pool=3,
+        classifier=recipe.ClassifierConfig(width=8, steps=30, size=32),
+        loop=loop,
     )
 
 
 def test_a_run_ends_with_both_directions(recipe: Any, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    recipe.train(data, out, resume=False, hp=small(recipe, 2))
-    recipe.train(data, out, resume=True, hp=small(recipe, 3))
+    recipe.train(data, out, resume=False, init=None, hp=small(recipe, 2))
+    recipe.train(data, out, resume=True, init=None, hp=small(recipe, 3))
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log if "cycle" in line] == [1, 2, 3]
     assert all(np.isfinite(value) for line in log for value in line.values())
@@ -67,6 +74,21 @@ def test_a_run_ends_with_both_directions(recipe: Any, data: Path, tmp_path: Path
         figures = {f["measure"]: f["value"] for f in card.origin["figures"]}
         assert len(figures) == 3
         assert figures[f"share called {name[7:]} by a classifier, before"] == 0
+    assert Image.open(out / "samples.png").size == (48, 4 * 40)
+
+
+def test_a_run_starts_from_weights(
+    recipe: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "export_checkpoint", lambda *_, **__: None)
+    out, again = tmp_path / "run", tmp_path / "again"
+    recipe.train(data, out, resume=False, init=None, hp=small(recipe, 1))
+    recipe.train(data, again, resume=False, init=out, hp=small(recipe, 1))
+    before, after = (
+        read(run / "summer2winter" / "checkpoint.safetensors").tensors for run in (out, again)
+    )
+    for name, tensor in before.items():  # one step of 2e-4 away
+        torch.testing.assert_close(after[name], tensor, rtol=0, atol=4e-4)
 
 
 def test_a_pool_gives_what_it_got(recipe: Any) -> None:
@@ -95,8 +117,8 @@ def test_the_losses_are_those_of_the_paper(recipe: Any) -> None:
     generators = torch.nn.ModuleDict({"summer": Constant(0.25), "winter": Constant(-0.5)})
     judges = torch.nn.ModuleDict({"summer": Constant(0.5), "winter": Constant(0.5)})
     real = {"summer": torch.zeros(1, 3, 8, 8), "winter": torch.ones(1, 3, 8, 8)}
-    losses, made = recipe.generator_losses(generators, judges, real, hp)
+    losses, made = recipe.generator_losses(generators, judges, real, hp, "winter")
     assert float(losses["fool"]) == pytest.approx(0.25 + 0.25)
     assert float(losses["cycle"]) == pytest.approx(10 * (0.25 + 1.5))
-    assert float(losses["identity"]) == pytest.approx(5 * (1.5 + 0.25))
+    assert float(losses["identity"]) == pytest.approx(2 * 5 * 1.5)
     assert float(recipe.judge_loss(judges, real, made)) == pytest.approx(2 * (0.25 + 0.25) / 2)

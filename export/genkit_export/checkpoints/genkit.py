@@ -17,7 +17,7 @@ from torch import nn
 
 from genkit.errors import InputError
 from genkit_export.quantize import Ranges
-from genkit_export.read import Checkpoint, header
+from genkit_export.read import Checkpoint, header, read
 
 FORMAT = 1
 KEY = "genkit"
@@ -43,6 +43,11 @@ def write(path: Path, network: nn.Module, description: Description) -> None:
     temporary = path.with_name(f".{path.name}.partial")
     save_file(tensors, temporary, {KEY: json.dumps(asdict(description), sort_keys=True)})
     temporary.replace(path)
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Give a network of the same shape the weights of a checkpoint, to train on."""
+    network.load_state_dict({name: tensor.float() for name, tensor in read(path).tensors.items()})
 
 
 def describe(checkpoint: Checkpoint) -> Description | None:
