@@ -134,7 +134,7 @@ def encode_animation(
     file = io.BytesIO()
     try:
         images[0].save(file, kind.upper(), save_all=True, append_images=images[1:], **options)
-    except (OSError, ValueError) as error:  # a format has its own largest size
+    except (OSError, ValueError, RuntimeError) as error:  # a format has its own largest size
         width, height = images[0].size
         raise UsageError(f"{width} x {height} pixels cannot be animated as {kind}") from error
     return file.getvalue()
