@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genkit.errors import InputError, UsageError
+from genkit.errors import InputError, ModelError, UsageError
 from genkit.model import Model
 from genkit.noise import Noise, draw
 from genkit.pixels import Pixels
@@ -53,6 +53,7 @@ class Sampler:
             raise TypeError(f"{model.card.name} makes nothing from noise")
         self.model = model
         self._latent = model.card.latent
+        _check_inputs(model)
         self._session = open_session(model, ROLE, options)
 
     @property
@@ -121,6 +122,24 @@ class Sampler:
             ) from error
         made: Pixels = pictures[:count]
         return made
+
+
+def _check_inputs(model: Model) -> None:
+    """Raise ModelError for a graph that takes other inputs than the card's latent section says."""
+    latent = model.card.latent
+    assert latent is not None
+    told = {"z"}
+    if latent.classes:
+        told.add("class")
+    if latent.truncation in ("graph", "both"):
+        told.add("truncation")
+    taken = {tensor.name for tensor in model.card.interface[ROLE].inputs}
+    if taken != told:
+        raise ModelError(
+            f"{model.card.name} takes {', '.join(sorted(taken))}, but its card tells of "
+            f"{', '.join(sorted(told))}",
+            hint="export the model again",
+        )
 
 
 def label_of(seed: int, labels: Sequence[int]) -> int | None:

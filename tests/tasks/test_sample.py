@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from noise_model import EchoSession
 
 import genkit.tasks.sample as task
 from genkit import load
-from genkit.errors import InputError, UsageError
+from genkit.errors import InputError, ModelError, UsageError
 from genkit.model import open_model
 from genkit.noise import draw
 from genkit.runtime import RuntimeOptions
@@ -242,6 +243,15 @@ def test_another_kind_of_model(tmp_path: Path) -> None:
     model = open_model(picture_model.write_model(tmp_path / "negative", "cyclegan"))
     with pytest.raises(TypeError, match="negative makes nothing from noise"):
         Sampler(model, RuntimeOptions())
+
+
+def test_a_card_that_does_not_tell_all_that_the_graph_takes(tmp_path: Path) -> None:
+    folder = noise_model.write_model(tmp_path / "noise")
+    card = json.loads((folder / "model.json").read_bytes())
+    del card["latent"]["classes"]
+    (folder / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="noise takes class, z, but its card tells of z"):
+        Sampler(open_model(folder), RuntimeOptions())
 
 
 def test_what_it_runs_on(tmp_path: Path) -> None:
