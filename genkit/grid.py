@@ -44,7 +44,9 @@ FIRST_OF_CUBE = 16
 
 
 def upscale(pixels: Pixels, factor: int) -> Pixels:
-    """Every pixel as a square of ``factor`` x ``factor``."""
+    """Every pixel as a square of ``factor`` x ``factor``. Raises UsageError if that is too large."""
+    height, width = pixels.shape[0] * factor, pixels.shape[1] * factor
+    _refuse_large((height, width), f"a picture of {width} x {height}")
     return pixels.repeat(factor, 0).repeat(factor, 1)
 
 
@@ -106,7 +108,7 @@ def with_labels(
 def _refuse_large(size: tuple[int, int], what: str) -> None:
     if size[0] * size[1] > MAX_PIXELS:
         raise UsageError(
-            f"{what} has more than {MAX_PIXELS:,} pixels", hint="fewer of them, or -o DIR"
+            f"{what} has more than {MAX_PIXELS:,} pixels", hint="fewer or smaller ones, or -o DIR"
         )
 
 

@@ -23,6 +23,12 @@ def test_upscale() -> None:
     np.testing.assert_array_equal(large[2::3, 2::3], PICTURES[0])
 
 
+def test_upscale_to_something_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PIXELS", 300)
+    with pytest.raises(UsageError, match="a picture of 20 x 16 has more than 300 pixels"):
+        upscale(PICTURES[0], 4)
+
+
 @pytest.mark.parametrize(
     ("count", "size"),
     [(1, (1, 1)), (2, (2, 1)), (3, (2, 2)), (5, (3, 2)), (16, (4, 4)), (17, (5, 4)), (64, (8, 8))],

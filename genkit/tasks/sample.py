@@ -19,7 +19,15 @@ from genkit.runtime import RuntimeOptions, open_session
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BATCH", "Point", "Sampler", "find_class", "label_of"]
+__all__ = [
+    "BATCH",
+    "Point",
+    "Sampler",
+    "check_truncation",
+    "find_class",
+    "find_classes",
+    "label_of",
+]
 
 ROLE = "generate"
 BATCH = 16
@@ -93,8 +101,10 @@ class Sampler:
         """The pictures (H, W, 3) of points, in order; a batch is made when it is asked for.
 
         One run has one truncation, so that points are best in the order of theirs. Raises
-        InputError where a batch does not fit into memory.
+        InputError where a batch does not fit into memory, UsageError for one of none.
         """
+        if batch_size < 1:
+            raise UsageError(f"a batch has at least one picture, not {batch_size}")
         for truncation, alike in groupby(points, lambda point: point.truncation):
             while batch := list(islice(alike, batch_size)):
                 yield from self._run(batch, truncation, batch_size)

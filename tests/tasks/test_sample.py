@@ -130,6 +130,11 @@ class TestStreams:
         assert list(sampler([])) == []
         assert session.batches == []
 
+    def test_a_batch_of_none(self, make: Make) -> None:
+        sampler, _ = make()
+        with pytest.raises(UsageError, match="a batch has at least one picture, not 0"):
+            next(sampler([1], batch_size=0))
+
     def test_a_batch_that_does_not_fit_into_memory(self, make: Make) -> None:
         sampler, session = make()
         session.most = 3
