@@ -111,9 +111,9 @@ class Sampler:
 
     def _run(self, batch: Sequence[Point], truncation: float, full: int) -> Pixels:
         count = len(batch)
-        # On a CPU a picture comes out the same in every batch. Other devices choose other
-        # kernels for other sizes, so that there all batches have one: the last is filled up.
-        if self._session.device != "cpu":
+        # On a CPU, by ONNX Runtime or by OpenVINO, a picture is the same in every batch. A GPU
+        # chooses other kernels for other sizes: there all have one, and the last is filled up.
+        if self._session.device.startswith("cuda"):
             batch = [*batch, *[batch[-1]] * (full - count)]
         z = np.stack([point.z for point in batch])
         if self._latent.truncation in ("latent", "both"):

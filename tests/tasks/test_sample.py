@@ -115,12 +115,13 @@ class TestStreams:
         finally:
             tracemalloc.stop()
 
-    def test_the_last_batch_is_as_small_as_it_is_on_a_cpu(self, make: Make) -> None:
-        sampler, session = make()
+    @pytest.mark.parametrize("device", ["cpu", "openvino"])
+    def test_the_last_batch_is_as_small_as_it_is(self, make: Make, device: str) -> None:
+        sampler, session = make(device)
         assert len(list(sampler(range(10), batch_size=4))) == 10
         assert session.batches == [4, 4, 2]
 
-    def test_elsewhere_it_is_filled_up(self, make: Make) -> None:
+    def test_on_a_gpu_it_is_filled_up(self, make: Make) -> None:
         sampler, session = make("cuda:0")
         assert len(list(sampler(range(10), batch_size=4))) == 10
         assert session.batches == [4, 4, 4]
