@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ CLASSES = ["airplane", "cat", "ship"]
 LATENT = {"shape": [NOISE], "distribution": "normal", "truncation": "latent", "classes": CLASSES}
 
 
+@cache
 def graph(conditional: bool, truncated: bool) -> bytes:
     """z (and class, and truncation) -> image: a dense layer, transposed and plain convolutions,
     attention, and the byte tail."""
