@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,18 @@ class TestDraw:
     def test_the_shape_of_the_card(self) -> None:
         spec = LatentSpec((25, 2, 2), "normal", "none", ())
         np.testing.assert_array_equal(draw(7, spec).ravel(), draw(7, NORMAL))
+
+    def test_what_was_drawn_before_does_not_matter(self) -> None:
+        expected = draw(7, TRUNCATED)
+        for count in (1, 3, 100):  # an odd number leaves half a pair behind
+            draw(8, LatentSpec((count,), "normal", "none", ()))
+            np.testing.assert_array_equal(draw(7, TRUNCATED), expected)
+
+    def test_many_threads_may_draw(self) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            drawn = list(pool.map(lambda seed: draw(seed % 5, TRUNCATED), range(2000)))
+        for seed, noise in enumerate(drawn):
+            np.testing.assert_array_equal(noise, drawn[seed % 5])
 
     def test_other_seeds_are_other_noise(self) -> None:
         first = {draw(seed, NORMAL)[0] for seed in range(1000)}
