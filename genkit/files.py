@@ -9,7 +9,18 @@ from pathlib import Path
 
 from genkit.errors import UsageError
 
-__all__ = ["KINDS", "READABLE", "SUFFIXES", "Job", "Source", "find_sources", "plan", "split_list"]
+__all__ = [
+    "KINDS",
+    "READABLE",
+    "SUFFIXES",
+    "Job",
+    "Source",
+    "find_sources",
+    "is_folder",
+    "kind_of",
+    "plan",
+    "split_list",
+]
 
 PIPE = "-"
 KINDS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
@@ -85,7 +96,7 @@ def plan(sources: Sequence[Source], output: str | None, kind: str | None) -> lis
         return [Job(sources[0], None, kind or "png")]
     assert output is not None
     path = Path(output)
-    if len(sources) > 1 or _is_folder(output):
+    if len(sources) > 1 or is_folder(output):
         if path.exists() and not path.is_dir():
             raise UsageError(f"{len(sources)} pictures cannot go into the file {path}")
         if len(sources) > 1 and path.suffix.lower() in SUFFIXES and not path.exists():
@@ -94,7 +105,7 @@ def plan(sources: Sequence[Source], output: str | None, kind: str | None) -> lis
             )
         jobs = [_in_folder(source, path, kind) for source in sources]
     else:
-        jobs = [Job(sources[0], path, kind or _kind_of(path))]
+        jobs = [Job(sources[0], path, kind or kind_of(path))]
     _refuse_shared_targets(jobs)
     return jobs
 
@@ -126,14 +137,15 @@ def _pictures(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[S
                 yield Source(path, path.relative_to(folder))
 
 
-def _is_folder(output: str) -> bool:
+def is_folder(output: str) -> bool:
     """Whether ``-o`` means a folder: it is one, ends with a slash, or is new and has no suffix."""
     path = Path(output)
     separators = (os.sep, os.altsep or os.sep)
     return path.is_dir() or output.endswith(separators) or (not path.exists() and not path.suffix)
 
 
-def _kind_of(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """The format that a suffix stands for; png without one. Raises UsageError for others."""
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None and path.suffix:
         raise UsageError(

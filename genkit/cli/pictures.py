@@ -22,7 +22,7 @@ from genkit.streams import Streams, atomic_file
 if TYPE_CHECKING:
     from genkit.images import Picture
 
-__all__ = ["Batch", "Work", "find_jobs", "read_bytes", "read_picture", "run_jobs"]
+__all__ = ["Batch", "Work", "find_jobs", "parse_kind", "read_bytes", "read_picture", "run_jobs"]
 
 THREADS = 4
 AHEAD = THREADS + 2
@@ -64,7 +64,7 @@ def find_jobs(
     """What the arguments and options of a command come to. Raises UsageError or InputError."""
     if null and files_from is None:
         raise UsageError("-0 says how --files-from is read, which is not given")
-    kind = _parse_kind(kind)
+    kind = parse_kind(kind)
     named = list(names or ())
     if files_from is not None:
         if files_from == "-" and "-" in named:
@@ -238,7 +238,7 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: {error.strerror}") from error
 
 
-def _parse_kind(name: str | None) -> str | None:
+def parse_kind(name: str | None) -> str | None:
     """What ``--format`` names: a format, or a suffix of it."""
     if name is None:
         return None

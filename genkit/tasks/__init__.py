@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from genkit.tasks.cyclegan import PictureTranslator
     from genkit.tasks.fill import Filler
     from genkit.tasks.inpaint import Inpainter
+    from genkit.tasks.sample import Sampler
     from genkit.tasks.translate import Translator
 
 __all__ = ["TASKS", "load"]
@@ -19,6 +20,7 @@ __all__ = ["TASKS", "load"]
 TASKS = {
     "translate": ("genkit.tasks.translate", "Translator"),
     "fill": ("genkit.tasks.fill", "Filler"),
+    "sample": ("genkit.tasks.sample", "Sampler"),
     "cyclegan": ("genkit.tasks.cyclegan", "PictureTranslator"),
     "inpaint": ("genkit.tasks.inpaint", "Inpainter"),
 }
@@ -44,6 +46,17 @@ def load(
     precision: str = "auto",
     threads: int | None = None,
 ) -> Filler: ...
+
+
+@overload
+def load(
+    task: Literal["sample"],
+    model: str | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> Sampler: ...
 
 
 @overload

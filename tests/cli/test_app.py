@@ -69,9 +69,11 @@ class TestHelp:
             *COMMANDS,
             "__init__",
             "app",
+            "gallery",
             "lines",
             "options",
             "pictures",
+            "shots",
         }
 
     @pytest.mark.parametrize("arguments", [[], ["models"]])
