@@ -1,68 +1,147 @@
-"""OpenVINO, as a provider of ONNX Runtime: a library of its own that is registered with it.
+"""OpenVINO: it computes convolutions in bfloat16 where the processor can, which ONNX Runtime's own
+kernels cannot.
 
-It computes convolutions in bfloat16 where the processor can, which ONNX Runtime's own kernels
-cannot. The module ``onnxruntime`` is passed in, for genkit.runtime alone imports it.
+It comes as a provider for ONNX Runtime, a library of its own that is registered with it. The
+provider's release 1.8 serves Intel's processors only, by a look at their vendor; on others
+OpenVINO's own package is used, where it is installed. Both hold the same kernels. The module
+``onnxruntime`` is passed in, for genkit.runtime alone imports it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from genkit.errors import first_line
 from genkit.streams import captured_output
 
-__all__ = ["INSTALL_OPENVINO", "find_device", "open_graph"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Engine", "find_engine", "open_graph"]
 
 PROVIDER = "OpenVINOExecutionProvider"
-PACKAGE = "onnxruntime_ep_openvino"
-INSTALL_OPENVINO = "pip install 'genkit-onnx[openvino]'"
+PROVIDER_PACKAGE = "onnxruntime_ep_openvino"
+OWN_PACKAGE = "openvino"
+INSTALL = "pip install 'genkit-onnx[openvino]'"
 PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
-@cache
-def find_device(ort: Any) -> tuple[Any, str, str]:
-    """The processor as a device of OpenVINO's; or None, why there is none, and the cure.
+class Engine(Protocol):
+    """A way to OpenVINO."""
 
-    Registering its library takes about 20 ms, once a process.
+    name: str
+
+    def open(self, path: Path, settings: Any, config: Mapping[str, str]) -> Any:
+        """A session of a graph; ``settings`` are ONNX Runtime's, ``config`` OpenVINO's."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """OpenVINO under ONNX Runtime."""
+
+    ort: Any
+    device: Any
+    name = "its provider"
+
+    def open(self, path: Path, settings: Any, config: Mapping[str, str]) -> Any:
+        options = {"load_config": json.dumps({"CPU": config})}
+        settings.add_provider_for_devices([self.device], options)
+        return self.ort.InferenceSession(str(path), settings)
+
+
+@dataclass(frozen=True)
+class Package:
+    """OpenVINO by itself."""
+
+    core: Any
+    name = "its own package"
+
+    def open(self, path: Path, settings: Any, config: Mapping[str, str]) -> Any:
+        return _Compiled(self.core.compile_model(str(path), "CPU", dict(config)))
+
+
+class _Compiled:
+    """A compiled model of OpenVINO's, with as much of a session's methods as genkit needs."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+
+    def get_inputs(self) -> list[_Named]:
+        return [_Named(port.get_any_name()) for port in self._compiled.inputs]
+
+    def get_outputs(self) -> list[_Named]:
+        return [_Named(port.get_any_name()) for port in self._compiled.outputs]
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Any]) -> list[NDArray[Any]]:
+        # A request of its own: two threads may run at once, and results are not overwritten.
+        results = self._compiled.create_infer_request().infer(feeds)
+        return [results[name] for name in outputs]
+
+
+@dataclass(frozen=True)
+class _Named:
+    name: str
+
+
+@cache
+def find_engine(ort: Any) -> tuple[Engine | None, str, str]:
+    """The way to OpenVINO on this machine; or None, why there is none, and the cure.
+
+    The provider is registered within about 20 ms, the package is imported within 150.
     """
-    if find_spec(PACKAGE) is None:
-        return None, "OpenVINO's provider is not installed", INSTALL_OPENVINO
-    with captured_output():
+    reason, cure = "it is not installed", INSTALL
+    for package, find in ((PROVIDER_PACKAGE, _find_provider), (OWN_PACKAGE, _find_package)):
+        if find_spec(package) is None:
+            continue
         try:
-            library = import_module(PACKAGE).get_library_path()
-            ort.register_execution_provider_library("OpenVINO", library)
+            with captured_output():
+                engine = find(ort)
         except Exception as error:  # ONNX Runtime's have no base of their own
-            reason = f"OpenVINO's provider does not load: {first_line(error)}"
-            return None, reason, INSTALL_OPENVINO
-        for device in ort.get_ep_devices():
-            if device.ep_name == PROVIDER and device.ep_metadata.get("ov_device") == "CPU":
-                return device, "", ""
-    # Its release 1.8 looks at the vendor and not at what the processor can do.
-    reason = "OpenVINO's provider serves Intel's processors only, and this is none"
-    return None, reason, "take a machine with one"
+            reason = f"{package} does not load: {first_line(error)}"
+            continue
+        if engine is not None:
+            return engine, "", ""
+        reason = "its provider serves Intel's processors only, and this is none"
+        cure = f"pip install {OWN_PACKAGE} (it serves others too)"
+    return None, reason, cure
+
+
+def _find_provider(ort: Any) -> Engine | None:
+    library = import_module(PROVIDER_PACKAGE).get_library_path()
+    ort.register_execution_provider_library("OpenVINO", library)
+    for device in ort.get_ep_devices():
+        if device.ep_name == PROVIDER and device.ep_metadata.get("ov_device") == "CPU":
+            return Provider(ort, device)
+    return None
+
+
+def _find_package(_: Any) -> Engine:
+    return Package(import_module(OWN_PACKAGE).Core())
 
 
 def open_graph(ort: Any, path: Path, settings: Any, precision: str) -> tuple[Any, str]:
-    """A session of an fp32 graph, computed in fp32 or bf16 on the device of find_device(); or
-    None and the reason why there is none.
+    """A session of an fp32 graph, computed in fp32 or bf16; or None and the reason why not.
 
     Takes 0.25 s for a CycleGAN generator of two million weights (one core); OpenVINO's cache of
     compiled models saves a tenth of that, and is not used. The first picture of a size takes up
     to 20 ms longer than the next, and nothing is compiled anew.
     """
-    device, *_ = find_device(ort)
+    engine, reason, _ = find_engine(ort)
+    if engine is None:
+        return None, reason
     config = {
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
         "INFERENCE_NUM_THREADS": str(settings.intra_op_num_threads),
     }
-    settings.add_provider_for_devices([device], {"load_config": json.dumps({"CPU": config})})
     with captured_output():
         try:
-            return ort.InferenceSession(str(path), settings), ""
+            return engine.open(path, settings, config), ""
         except Exception as error:
             return None, first_line(error)

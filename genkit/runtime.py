@@ -30,7 +30,7 @@ from genkit.devices import (
 )
 from genkit.errors import ModelError, RuntimeUnavailableError, UsageError, first_line
 from genkit.model import Model
-from genkit.openvino import find_device, open_graph
+from genkit.openvino import find_engine, open_graph
 from genkit.streams import captured_output
 
 if TYPE_CHECKING:
@@ -173,11 +173,11 @@ def cuda_status() -> tuple[bool, str, str]:
 
 def openvino_status() -> tuple[bool, str, str]:
     """Whether OpenVINO can be used here, why (not), and what to do about it."""
-    device, reason, cure = find_device(onnxruntime())
-    if device is None:
+    engine, reason, cure = find_engine(onnxruntime())
+    if engine is None:
         return False, reason, cure
     units = {True: "has", False: "has no", None: "may have"}[bfloat16_units()]
-    return True, f"the processor {units} bfloat16 units", ""
+    return True, f"by {engine.name}; the processor {units} bfloat16 units", ""
 
 
 def choose_precision(card: Card, role: str, kind: str, asked: str) -> str:
@@ -233,8 +233,8 @@ def _choose_device(asked: str) -> tuple[Device, str]:
     if wanted == CPU:
         return CPU, "asked for"
     if wanted == OPENVINO:
-        usable, cause, cure = openvino_status()
-        if not usable:
+        engine, cause, cure = find_engine(onnxruntime())
+        if engine is None:
             raise RuntimeUnavailableError(f"cannot use OpenVINO: {cause}", hint=cure + OR_CPU)
         return OPENVINO, "asked for"
     missing = _why_no_cuda()
@@ -261,7 +261,7 @@ def _takes_openvino(card: Card, role: str, options: RuntimeOptions) -> bool:
         and wanted == "bf16"
         and wanted in card.precisions(role, "openvino")
         and bfloat16_units() is True
-        and openvino_status()[0]
+        and find_engine(onnxruntime())[0] is not None
     )
 
 

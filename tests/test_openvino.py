@@ -1,7 +1,7 @@
-"""OpenVINO's provider: when it is taken, what it is given, and that it is never replaced in silence.
+"""OpenVINO: when it is taken, what it is given, and that it is never replaced in silence.
 
-Most of it with stand-ins for ONNX Runtime and for the provider's package; the last class runs
-the real one, where it is installed and the processor is one that it serves.
+Most of it with stand-ins for ONNX Runtime and for both of OpenVINO's packages; the last class runs
+the real ones, where they are installed.
 """
 
 from __future__ import annotations
@@ -72,6 +72,25 @@ class StandIn:
         return session
 
 
+class Core:
+    """OpenVINO's own package."""
+
+    def __init__(self, stand_in: StandIn) -> None:
+        self.stand_in = stand_in
+
+    def compile_model(self, path: str, device: str, config: dict[str, str]) -> Any:
+        def port(name: str) -> Any:
+            return SimpleNamespace(get_any_name=lambda: name)
+
+        def request() -> Any:
+            return SimpleNamespace(infer=lambda feeds: {"result": 255 - feeds["image"]})
+
+        self.stand_in.sessions.append((Path(path).name, device, config))
+        return SimpleNamespace(
+            inputs=[port("image")], outputs=[port("result")], create_infer_request=request
+        )
+
+
 Machine = Callable[..., StandIn]
 
 
@@ -82,16 +101,20 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     def install(
         *,
         installed: bool = True,
+        own_package: bool = False,
         units: bool | None = True,
         devices: tuple[str, ...] = ("NPU", "CPU"),
         breaks: str = "",
         refuses: str = "",
     ) -> StandIn:
         stand_in = StandIn(devices, breaks, refuses)
-        package = ModuleType("onnxruntime_ep_openvino")
-        package.get_library_path = lambda: "the library"  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "onnxruntime_ep_openvino", package)
-        monkeypatch.setattr(openvino, "find_spec", lambda _: package if installed else None)
+        provider, own = ModuleType("onnxruntime_ep_openvino"), ModuleType("openvino")
+        provider.get_library_path = lambda: "the library"  # type: ignore[attr-defined]
+        own.Core = lambda: Core(stand_in)  # type: ignore[attr-defined]
+        packages = {m.__name__: m for m in (provider,) * installed + (own,) * own_package}
+        for name, package in packages.items():
+            monkeypatch.setitem(sys.modules, name, package)
+        monkeypatch.setattr(openvino, "find_spec", packages.get)
         monkeypatch.setattr(runtime, "bfloat16_units", lambda: units)
         monkeypatch.setattr(runtime, "probe_driver", lambda: Driver((), "no NVIDIA driver"))
         monkeypatch.setattr(runtime, "onnxruntime", lambda: stand_in)
@@ -221,18 +244,18 @@ class TestAskedFor:
         [
             (
                 {"installed": False},
-                "OpenVINO's provider is not installed",
+                "it is not installed",
                 "pip install 'genkit-onnx[openvino]'; or use --device cpu",
             ),
             (
                 {"breaks": "an older ABI\nat 0x1"},
-                "OpenVINO's provider does not load: an older ABI",
+                "onnxruntime_ep_openvino does not load: an older ABI",
                 "pip install 'genkit-onnx[openvino]'; or use --device cpu",
             ),
             (
                 {"devices": ("NPU",)},
-                "OpenVINO's provider serves Intel's processors only, and this is none",
-                "take a machine with one; or use --device cpu",
+                "its provider serves Intel's processors only, and this is none",
+                "pip install openvino (it serves others too); or use --device cpu",
             ),
             ({"refuses": "no such operator\nat 0x1"}, "no such operator", "use --device cpu"),
         ],
@@ -258,6 +281,33 @@ class TestAskedFor:
         text = open_model(folders.write(tmp_path, task))
         with pytest.raises(UsageError, match=f"^{text.card.name} is not for OpenVINO$"):
             open_on(text, "openvino", role=task)
+
+
+class TestOwnPackage:
+    @pytest.mark.parametrize(
+        "description",
+        [{"installed": False}, {"devices": ("NPU",)}, {"breaks": "an older ABI"}],
+        ids=str,
+    )
+    def test_is_used_where_the_provider_is_not_to_be_had(
+        self, machine: Machine, model: Model, description: Any
+    ) -> None:
+        stand_in = machine(own_package=True, **description)
+        session = open_on(model)
+        assert (session.device, session.precision, session.threads) == ("openvino", "bf16", 3)
+        assert (session.inputs, session.outputs) == (("image",), ("result",))
+        config = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": "3"}
+        assert stand_in.sessions == [("classify.fp32.onnx", "CPU", config)]
+        (result,) = session.run({"image": np.array([5], np.uint8)})
+        assert result.tolist() == [250]
+        assert openvino_status()[1] == "by its own package; the processor has bfloat16 units"
+
+    def test_the_provider_is_quicker_to_load_and_comes_first(
+        self, machine: Machine, model: Model
+    ) -> None:
+        machine(own_package=True)
+        open_on(model)
+        assert openvino_status()[1].startswith("by its provider")
 
 
 class TestBf16:
@@ -292,14 +342,14 @@ class TestBf16:
 @pytest.mark.parametrize(
     ("description", "expected"),
     [
-        ({}, (True, "the processor has bfloat16 units", "")),
-        ({"units": False}, (True, "the processor has no bfloat16 units", "")),
-        ({"units": None}, (True, "the processor may have bfloat16 units", "")),
+        ({}, (True, "by its provider; the processor has bfloat16 units", "")),
+        ({"units": False}, (True, "by its provider; the processor has no bfloat16 units", "")),
+        ({"units": None}, (True, "by its provider; the processor may have bfloat16 units", "")),
         (
             {"installed": False},
             (
                 False,
-                "OpenVINO's provider is not installed",
+                "it is not installed",
                 "pip install 'genkit-onnx[openvino]'",
             ),
         ),
@@ -312,7 +362,7 @@ def test_status(machine: Machine, description: Any, expected: tuple[bool, str, s
 
 def test_the_command_says_what_to_do(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real ONNX Runtime, and no provider."""
-    monkeypatch.setattr(runtime, "find_device", openvino.find_device.__wrapped__)
+    monkeypatch.setattr(runtime, "find_engine", openvino.find_engine.__wrapped__)
     monkeypatch.setattr(openvino, "find_spec", lambda _: None)
     picture_model.write_model(models / "cyclegan" / "negative", "cyclegan")
     picture = models / "a.png"
@@ -320,7 +370,7 @@ def test_the_command_says_what_to_do(models: Path, monkeypatch: pytest.MonkeyPat
     run = genkit("cyclegan", "--device", "openvino", str(picture), "-o", str(models / "b.png"))
     assert run.code == 3
     assert run.err == (
-        "genkit: cannot use OpenVINO: OpenVINO's provider is not installed\n"
+        "genkit: cannot use OpenVINO: it is not installed\n"
         "hint: pip install 'genkit-onnx[openvino]'; or use --device cpu\n"
     )
 
