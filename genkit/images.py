@@ -125,6 +125,9 @@ def encode(picture: Picture, kind: str, quality: int | None = None) -> bytes:
         options["subsampling"] = 0  # full colour resolution
         if alpha is not None:
             pixels, alpha = composite(pixels, alpha), None
+    elif kind == "png":
+        # Photographs in a third of the time that Pillow's own choice (6) takes, 3 to 10 % larger.
+        options["compress_level"] = 2
     elif kind == "tiff":
         options["compression"] = "tiff_adobe_deflate"
     elif kind == "webp":
