@@ -282,9 +282,9 @@ def _space(profile: bytes | None) -> str | None:
         return None
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
-        if not opened.is_intent_supported(
-            ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Direction.INPUT
-        ):
+        # A table may be there for the perceptual intent alone; it is then taken for the other.
+        intents = (ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Intent.PERCEPTUAL)
+        if not any(opened.is_intent_supported(i, ImageCms.Direction.INPUT) for i in intents):
             return None
         return opened.xcolor_space.strip()
     except (OSError, ImageCms.PyCMSError):

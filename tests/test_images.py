@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cmyk_profile import cmyk_profile
 from PIL import Image, ImageCms
 
 from genkit.errors import InputError
@@ -166,6 +167,21 @@ class TestProfiles:
         np.testing.assert_array_equal(picture.srgb(), scene())
         np.testing.assert_array_equal(picture.with_srgb(scene()).pixels, scene())
         assert picture.with_srgb(scene()).profile == profile
+
+    @pytest.mark.parametrize("tags", [(b"A2B0", b"A2B1"), (b"A2B1",), (b"A2B0",)])
+    @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+    def test_inks_have_the_colours_that_their_profile_says(
+        self, kind: str, tags: tuple[bytes, ...]
+    ) -> None:
+        inks = Image.new("CMYK", (24, 8), (0, 0, 0, 0))
+        inks.paste((255, 0, 0, 0), (8, 0, 16, 8))
+        inks.paste((0, 0, 0, 255), (16, 0, 24, 8))
+        picture = decode(file(inks, kind, icc_profile=cmyk_profile(*tags), quality=100))
+        white, pink, black = picture.pixels[4, 4::8]
+        assert white.min() >= 253
+        assert far(pink, (255, 119, 176)) <= 3  # Lab 71, 62, 0, as far as sRGB has it
+        assert black.max() <= 2
+        assert picture.profile is None  # what is written is RGB
 
     def test_a_broken_profile_is_ignored(self) -> None:
         picture = decode(file(image(scene()), icc_profile=b"not a profile"))

@@ -72,6 +72,7 @@ def genkit_engine(folder: Path, device: str, precision: str) -> Work:
     model, options = open_model(folder), RuntimeOptions(device, precision)
     translate = PictureTranslator(model, options)
     session = open_session(model, ROLE, options)
+
     def run_folder(source: Path, target: Path) -> None:
         arguments = command_line(folder, device, precision, source, target)
         assert command(arguments, Streams(io.BytesIO(), io.BytesIO(), io.StringIO())) == 0
