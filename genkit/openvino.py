@@ -131,7 +131,8 @@ def open_graph(ort: Any, path: Path, settings: Any, precision: str) -> tuple[Any
 
     Takes 0.25 s for a CycleGAN generator of two million weights (one core); OpenVINO's cache of
     compiled models saves a tenth of that, and is not used. The first picture of a size takes up
-    to 20 ms longer than the next, and nothing is compiled anew.
+    to 20 ms longer than the next, and nothing is compiled anew. A picture is the same in any
+    batch; with another number of threads it can differ (by 3 levels of 255 in bf16, measured).
     """
     engine, reason, _ = find_engine(ort)
     if engine is None:
