@@ -10,6 +10,7 @@ OpenVINO's own package is used, where it is installed. Both hold the same kernel
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,11 +25,12 @@ from genkit.streams import captured_output
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Engine", "find_engine", "open_graph"]
+__all__ = ["Engine", "find_engine", "import_quietly", "open_graph"]
 
 PROVIDER = "OpenVINOExecutionProvider"
 PROVIDER_PACKAGE = "onnxruntime_ep_openvino"
 OWN_PACKAGE = "openvino"
+CONVERTER = "openvino.tools.ovc"
 INSTALL = "pip install 'genkit-onnx[openvino]'"
 PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -123,7 +125,20 @@ def _find_provider(ort: Any) -> Engine | None:
 
 
 def _find_package(_: Any) -> Engine:
-    return Package(import_module(OWN_PACKAGE).Core())
+    return Package(import_quietly().Core())
+
+
+def import_quietly() -> Any:
+    """The module ``openvino`` without its converter, which tells Intel over the network that it
+    was imported; the module itself does without, where it is not to be had.
+    """
+    if OWN_PACKAGE in sys.modules or CONVERTER in sys.modules:
+        return import_module(OWN_PACKAGE)
+    sys.modules[CONVERTER] = None  # type: ignore[assignment]  # it cannot be imported
+    try:
+        return import_module(OWN_PACKAGE)
+    finally:
+        del sys.modules[CONVERTER]
 
 
 def open_graph(ort: Any, path: Path, settings: Any, precision: str) -> tuple[Any, str]:

@@ -309,6 +309,31 @@ class TestOwnPackage:
         open_on(model)
         assert openvino_status()[1].startswith("by its provider")
 
+    def test_its_import_tells_nobody(self, tmp_path: Path) -> None:
+        """A package that looks like the real one: the converter's import goes to the network."""
+        package = tmp_path / "openvino"
+        (package / "tools" / "ovc").mkdir(parents=True)
+        (package / "tools" / "__init__.py").write_text("")
+        (package / "tools" / "ovc" / "__init__.py").write_text("print('telling')")
+        (package / "__init__.py").write_text(
+            "try:\n    import openvino.tools.ovc\nexcept ImportError:\n    pass\n"
+        )
+        code = "import sys; sys.path.insert(0, sys.argv[1])\n"
+        quietly = "from genkit.openvino import import_quietly; import_quietly()\n"
+        assert python(f"{code}import openvino", str(tmp_path)).out == "telling\n"
+        assert python(f"{code}{quietly}", str(tmp_path)) == (0, "", "")
+        assert python(f"{code}{quietly}import openvino.tools.ovc", str(tmp_path)).out == "telling\n"
+
+    @pytest.mark.skipif(openvino.find_spec("openvino") is None, reason="needs OpenVINO's package")
+    def test_the_import_of_the_real_one_tells_nobody(self) -> None:
+        code = """
+import sys
+from genkit.openvino import import_quietly
+import_quietly().Core()
+print([name for name in sys.modules if "ovc" in name or "telemetry" in name])
+"""
+        assert python(code) == (0, "[]\n", "")
+
 
 class TestBf16:
     @pytest.mark.parametrize(

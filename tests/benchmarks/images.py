@@ -37,6 +37,7 @@ from PIL import Image
 
 from genkit.devices import bfloat16_units, default_threads
 from genkit.model import find
+from genkit.openvino import import_quietly
 from genkit.pixels import Pixels
 
 if TYPE_CHECKING:
@@ -116,8 +117,7 @@ def onnxruntime_engine(graph: Path) -> Work:
 
 
 def openvino_engine(graph: Path) -> Work:
-    import openvino
-
+    openvino = import_quietly()
     precision = "bf16" if bfloat16_units() else "f32"
     config = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": default_threads()}
     compiled = openvino.Core().compile_model(str(graph), "CPU", config)
