@@ -31,7 +31,7 @@ PROVIDER = "OpenVINOExecutionProvider"
 PROVIDER_PACKAGE = "onnxruntime_ep_openvino"
 OWN_PACKAGE = "openvino"
 CONVERTER = "openvino.tools.ovc"
-INSTALL = "pip install 'genkit-onnx[openvino]'"
+INSTALL = "pip install 'genkit-onnx[openvino]' for Intel's processors, openvino for others"
 PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -111,7 +111,7 @@ def find_engine(ort: Any) -> tuple[Engine | None, str, str]:
         if engine is not None:
             return engine, "", ""
         reason = "its provider serves Intel's processors only, and this is none"
-        cure = f"pip install {OWN_PACKAGE} (it serves others too)"
+        cure = f"pip install {OWN_PACKAGE}"
     return None, reason, cure
 
 

@@ -245,17 +245,17 @@ class TestAskedFor:
             (
                 {"installed": False},
                 "it is not installed",
-                "pip install 'genkit-onnx[openvino]'; or use --device cpu",
+                f"{openvino.INSTALL}; or use --device cpu",
             ),
             (
                 {"breaks": "an older ABI\nat 0x1"},
                 "onnxruntime_ep_openvino does not load: an older ABI",
-                "pip install 'genkit-onnx[openvino]'; or use --device cpu",
+                f"{openvino.INSTALL}; or use --device cpu",
             ),
             (
                 {"devices": ("NPU",)},
                 "its provider serves Intel's processors only, and this is none",
-                "pip install openvino (it serves others too); or use --device cpu",
+                "pip install openvino; or use --device cpu",
             ),
             ({"refuses": "no such operator\nat 0x1"}, "no such operator", "use --device cpu"),
         ],
@@ -375,7 +375,7 @@ class TestBf16:
             (
                 False,
                 "it is not installed",
-                "pip install 'genkit-onnx[openvino]'",
+                openvino.INSTALL,
             ),
         ),
     ],
@@ -396,7 +396,8 @@ def test_the_command_says_what_to_do(models: Path, monkeypatch: pytest.MonkeyPat
     assert run.code == 3
     assert run.err == (
         "genkit: cannot use OpenVINO: it is not installed\n"
-        "hint: pip install 'genkit-onnx[openvino]'; or use --device cpu\n"
+        "hint: pip install 'genkit-onnx[openvino]' for Intel's processors, openvino for others; "
+        "or use --device cpu\n"
     )
 
 

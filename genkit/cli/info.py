@@ -18,11 +18,12 @@ from genkit.errors import RuntimeUnavailableError
 
 __all__ = ["app"]
 
-# Distribution -> the extra that brings it; those without one always belong to genkit.
+# Distribution -> the extra that brings it; the others are named where they are installed.
 PACKAGES = {
     "onnxruntime": None,
     "onnxruntime-gpu": None,
     "onnxruntime-ep-openvino": "openvino",
+    "openvino": None,
     "numpy": None,
     "tokenizers": None,
     "torch": "export",
