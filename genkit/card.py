@@ -159,18 +159,38 @@ class Card:
     interface: Mapping[str, Interface]
     """Role -> inputs and outputs."""
     default_precision: Mapping[str, str]
-    """Kind of device -> what ``--precision auto`` takes there, as measured at export."""
+    """Kind of device (cpu, cuda, openvino) -> what ``--precision auto`` takes there, as measured
+    at export. A card whose ``openvino`` is bf16 lets ``--device auto`` take OpenVINO."""
     text: TextSpec | None
     image: ImageSpec | None
     latent: LatentSpec | None
     origin: Mapping[str, Any]
     export: Mapping[str, Any]
+    """How the graphs were made. ``differences``: role -> precision -> largest difference against
+    PyTorch, at most ``tolerance``, or what ``tolerances`` says for a precision.
+
+    bf16 may stand there without a file of its own: OpenVINO then computes the fp32 file in
+    bfloat16, and this is what the export has measured of it."""
 
     def graph_files(self, role: str) -> Mapping[str, GraphFile]:
         """The files of a role by precision. Raises ModelError if the model has no such role."""
         if role not in self.graphs:
             raise ModelError(f"{self.name} has no graph for {role!r}")
         return self.graphs[role]
+
+    def precisions(self, role: str, kind: str) -> tuple[str, ...]:
+        """What a role can be run in on a kind of device; ModelError as in graph_files().
+
+        That is the precisions of its files. OpenVINO is given the fp32 file alone, and not that
+        of a text model; it computes in full precision or, if the export has measured it, in bf16.
+        """
+        files = tuple(self.graph_files(role))
+        if kind != "openvino":
+            return files
+        if self.text is not None or "fp32" not in files:
+            return ()
+        measured = self.export["differences"][role]
+        return ("fp32", "bf16") if "bf16" in measured else ("fp32",)
 
     def all_graphs(self) -> tuple[GraphFile, ...]:
         """The graphs of all roles and precisions, each file once."""

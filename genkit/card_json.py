@@ -42,6 +42,8 @@ PAD_MODES = ("reflect", "symmetric", "edge", "constant")
 PAD_SIDES = ("bottom_right", "both")
 SHA256 = r"[0-9a-f]{64}"
 SECTIONS = ("text", "image", "latent")
+COMPUTED = "bf16"
+"""A precision that an fp32 file can be computed in: see Card.export."""
 REQUIRED = (
     "format",
     "task",
@@ -100,7 +102,8 @@ def parse_card(data: object) -> Card:
     fields = root.object((*REQUIRED, task.section), ("tags", *SECTIONS))
     fields[task.section].object(task.fields, more=True)
     graphs = _graphs(fields["graphs"], task)
-    return Card(
+    defaults = fields["default_precision"].table(KINDS, required=("cpu",))
+    card = Card(
         format=FORMAT,
         task=fields["task"].text(),
         name=fields["name"].matching(r"[A-Za-z0-9][\w.+-]*", "a name without spaces or slashes"),
@@ -113,16 +116,16 @@ def parse_card(data: object) -> Card:
             role: _interface(field)
             for role, field in fields["interface"].table(graphs, required=graphs).items()
         },
-        default_precision={
-            kind: field.one_of(graphs[task.role])
-            for kind, field in fields["default_precision"].table(KINDS, required=("cpu",)).items()
-        },
+        default_precision={kind: field.text() for kind, field in defaults.items()},
         text=optional(fields, "text", _text, None),
         image=optional(fields, "image", _image, None),
         latent=optional(fields, "latent", _latent, None),
         origin=_origin(fields["origin"]),
         export=_export(fields["export"], graphs),
     )
+    for kind, default in defaults.items():
+        default.one_of(card.precisions(task.role, kind))
+    return card
 
 
 def _check_format(field: Field) -> None:
@@ -280,7 +283,18 @@ def _export(field: Field, graphs: Mapping[str, Mapping[str, GraphFile]]) -> Mapp
     fields["torch"].text()
     fields["opset"].integer(1)
     fields["tolerance"].number()
+    computed = False
     for role, differences in fields["differences"].table(graphs, required=graphs).items():
-        for difference in differences.table(graphs[role]).values():
+        files = graphs[role]
+        choices = (*files, COMPUTED) if "fp32" in files else (*files,)
+        measured = differences.table(choices)
+        for difference in measured.values():
             difference.number()
+        computed = computed or not measured.keys() <= files.keys()
+    if computed:  # less exact than any file is, it needs a tolerance of its own
+        fields = field.object(("tolerances",), more=True)
+        fields["tolerances"].table(required=(COMPUTED,))
+    if "tolerances" in fields:
+        for tolerance in fields["tolerances"].table(PRECISIONS).values():
+            tolerance.number()
     return dict(field.value)

@@ -12,10 +12,23 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from genkit.errors import UsageError
 
-__all__ = ["CPU", "Device", "Driver", "default_threads", "parse_device", "probe_driver"]
+__all__ = [
+    "CPU",
+    "OPENVINO",
+    "Device",
+    "Driver",
+    "bfloat16_units",
+    "default_threads",
+    "parse_device",
+    "probe_driver",
+]
+
+CPU_INFO = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 NO_DEVICE = 100
 """CUDA_ERROR_NO_DEVICE, also the driver's answer to an empty CUDA_VISIBLE_DEVICES."""
@@ -23,16 +36,17 @@ NO_DEVICE = 100
 
 @dataclass(frozen=True)
 class Device:
-    """A place to run: ``cpu``, or ``cuda:0`` and so on."""
+    """A place to run: ``cpu``, ``openvino`` (the same processor), or ``cuda:0`` and so on."""
 
     kind: str
     index: int = 0
 
     def __str__(self) -> str:
-        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+        return f"{self.kind}:{self.index}" if self.kind == "cuda" else self.kind
 
 
 CPU = Device("cpu")
+OPENVINO = Device("openvino")
 
 
 @dataclass(frozen=True)
@@ -47,10 +61,12 @@ def parse_device(text: str) -> Device | None:
     """What ``--device`` names; None for ``auto``. Raises UsageError."""
     if text == "auto":
         return None
-    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", text)
+    match = re.fullmatch(r"cpu|openvino|cuda(?::(\d+))?", text)
     if match is None:
-        raise UsageError(f"unknown device {text!r}", hint="one of: auto, cpu, cuda, cuda:N")
-    return CPU if text == "cpu" else Device("cuda", int(match[1] or 0))
+        raise UsageError(
+            f"unknown device {text!r}", hint="one of: auto, cpu, cuda, cuda:N, openvino"
+        )
+    return Device("cuda", int(match[1] or 0)) if text.startswith("cuda") else Device(text)
 
 
 @cache
@@ -72,6 +88,20 @@ def probe_driver() -> Driver:
         cuda.cuDeviceGetName(buffer, len(buffer), index)
         names.append(buffer.value.decode(errors="replace"))
     return Driver(tuple(names), f"the NVIDIA driver has {len(names)} device(s)")
+
+
+@cache
+def bfloat16_units() -> bool | None:
+    """Whether the processor multiplies bfloat16 in hardware (AVX512_BF16 or AMX).
+
+    None where the system does not say: only Linux does.
+    """
+    try:
+        text = CPU_INFO.read_text()
+    except OSError:
+        return None
+    flags = re.search(r"^flags\s*:(.*)", text, re.MULTILINE)
+    return flags is not None and not BFLOAT16_FLAGS.isdisjoint(flags[1].split())
 
 
 def default_threads() -> int:

@@ -26,6 +26,7 @@ __all__ = [
     "ModelNotFoundError",
     "RuntimeUnavailableError",
     "UsageError",
+    "first_line",
 ]
 
 
@@ -80,3 +81,8 @@ class RuntimeUnavailableError(GenkitError):
     """ONNX Runtime, a provider or a device is missing; the hint says what to install."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, cut to a line; its name where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

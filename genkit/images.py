@@ -125,6 +125,9 @@ def encode(picture: Picture, kind: str, quality: int | None = None) -> bytes:
         options["subsampling"] = 0  # full colour resolution
         if alpha is not None:
             pixels, alpha = composite(pixels, alpha), None
+    elif kind == "png":
+        # Photographs in a third of the time that Pillow's own choice (6) takes, 3 to 10 % larger.
+        options["compress_level"] = 2
     elif kind == "tiff":
         options["compression"] = "tiff_adobe_deflate"
     elif kind == "webp":
@@ -195,8 +198,12 @@ def _picture(image: Image.Image, kind: str) -> Picture:
     alpha = _alpha(image)
     if alpha is not None:
         image = image.convert("RGBA")
-    pixels = np.asarray(image.convert("RGB"))
-    return Picture(pixels, alpha, profile if space == "RGB" else None, kind)
+    image = image.convert("RGB")
+    if space != "RGB":
+        return Picture(np.asarray(image), alpha, None, kind)
+    if not _leads(_profile(profile).profile, ImageCms.Direction.OUTPUT):  # a scanner's
+        return Picture(_transform(image, profile, None), alpha, None, kind)
+    return Picture(np.asarray(image), alpha, profile, kind)
 
 
 def _alpha(image: Image.Image) -> Pixels | None:
@@ -273,15 +280,22 @@ def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
     return "srgb" in (profile.profile.profile_description or "").lower()
 
 
+def _leads(profile: Any, direction: ImageCms.Direction) -> bool:
+    """Whether a profile (Pillow's, opened) leads from its colours to others, or back to them.
+
+    A table may be there for the perceptual intent alone; it is then taken for ours.
+    """
+    intents = (ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Intent.PERCEPTUAL)
+    return any(profile.is_intent_supported(intent, direction) for intent in intents)
+
+
 def _space(profile: bytes | None) -> str | None:
     """The colours that a profile is for (RGB, GRAY, CMYK); None if it cannot be used."""
     if profile is None:
         return None
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
-        if not opened.is_intent_supported(
-            ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Direction.INPUT
-        ):
+        if not _leads(opened, ImageCms.Direction.INPUT):
             return None
         return opened.xcolor_space.strip()
     except (OSError, ImageCms.PyCMSError):

@@ -1,5 +1,8 @@
 """Devices, providers and sessions: the only module that imports ONNX Runtime.
 
+On the processor there are two providers: ONNX Runtime's own (cpu), and OpenVINO's, which
+is taken for pictures where it computes in bfloat16 (genkit.openvino).
+
 What ONNX Runtime says of itself is no help in finding a GPU: its GPU build lists the CUDA
 provider on a machine without one. So the driver is asked first, and afterwards the session
 which provider it really has. The CUDA parts are tested with stand-ins for the driver and for
@@ -16,9 +19,18 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from genkit.card import PRECISIONS, Card
-from genkit.devices import CPU, Device, default_threads, parse_device, probe_driver
-from genkit.errors import ModelError, RuntimeUnavailableError, UsageError
+from genkit.devices import (
+    CPU,
+    OPENVINO,
+    Device,
+    bfloat16_units,
+    default_threads,
+    parse_device,
+    probe_driver,
+)
+from genkit.errors import ModelError, RuntimeUnavailableError, UsageError, first_line
 from genkit.model import Model
+from genkit.openvino import find_engine, open_graph
 from genkit.streams import captured_output
 
 if TYPE_CHECKING:
@@ -34,6 +46,7 @@ __all__ = [
     "cuda_status",
     "onnxruntime",
     "open_session",
+    "openvino_status",
 ]
 
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -88,7 +101,7 @@ class Session:
             result: list[np.ndarray[Any, Any]] = self._session.run(list(wanted), dict(feeds))
         except Exception as error:  # ONNX Runtime's have no base of their own
             if OUT_OF_MEMORY.search(str(error)):
-                raise MemoryError(_first_line(error)) from error
+                raise MemoryError(first_line(error)) from error
             raise
         return result
 
@@ -113,7 +126,8 @@ def open_session(
     that runs several sessions side by side.
 
     Raises UsageError for a device or precision that makes no sense, RuntimeUnavailableError
-    when CUDA was asked for and is not to be had, ModelError for a graph that does not load.
+    when CUDA or OpenVINO was asked for and is not to be had, ModelError for a graph that does
+    not load.
     """
     count = threads or options.threads or default_threads()
     device, reason = _choose_device(options.device)
@@ -131,6 +145,16 @@ def open_session(
             f"the GPU is not used: {cause}; {INSTALL_CUDA}{OR_CPU}", RuntimeWarning, stacklevel=2
         )
         reason = cause
+    if device == OPENVINO or _takes_openvino(model.card, role, options):
+        precision = choose_precision(model.card, role, "openvino", options.precision)
+        settings = _settings(count, spinning)
+        session, cause = open_graph(onnxruntime(), model.graph(role, "fp32"), settings, precision)
+        if session is not None:
+            why = reason if device == OPENVINO else "for pictures in bfloat16"
+            return Session(session, OPENVINO, precision, count, why)
+        if options.device != "auto":
+            raise RuntimeUnavailableError(f"cannot use OpenVINO: {cause}", hint="use --device cpu")
+        warnings.warn(f"OpenVINO is not used: {cause}", RuntimeWarning, stacklevel=2)
     precision = choose_precision(model.card, role, "cpu", options.precision)
     session = _cpu_session(model, role, precision, _settings(count, spinning))
     return Session(session, CPU, precision, count, reason)
@@ -147,22 +171,38 @@ def cuda_status() -> tuple[bool, str, str]:
     return True, probe_driver().reason, ""
 
 
+def openvino_status() -> tuple[bool, str, str]:
+    """Whether OpenVINO can be used here, why (not), and what to do about it."""
+    engine, reason, cure = find_engine(onnxruntime())
+    if engine is None:
+        return False, reason, cure
+    units = {True: "has", False: "has no", None: "may have"}[bfloat16_units()]
+    return True, f"by {engine.name}; the processor {units} bfloat16 units", ""
+
+
 def choose_precision(card: Card, role: str, kind: str, asked: str) -> str:
     """The precision to run a role's graph in, on a kind of device.
 
     ``auto`` takes what the card was measured to be best with, or full precision where the
-    card names none for this device. Raises UsageError for a precision that the model lacks.
+    card names none for this device. Raises UsageError for a precision that the model or the
+    device lacks.
     """
-    available = card.graph_files(role)
+    available = card.precisions(role, kind)
+    if not available:
+        raise UsageError(f"{card.name} is not for OpenVINO", hint="add --device cpu")
+    if kind == "openvino" and bfloat16_units() is False:
+        available = tuple(precision for precision in available if precision != "bf16")
     if asked == "auto":
         preferred = (card.default_precision.get(kind, "fp32"), "fp32", *available)
         return next(precision for precision in preferred if precision in available)
     if asked not in available:
-        known = asked in PRECISIONS
-        raise UsageError(
-            f"{card.name} has no {asked} graph" if known else f"unknown precision {asked!r}",
-            hint=f"{card.name} has: auto, {', '.join(available)}",
-        )
+        if asked not in PRECISIONS:
+            problem = f"unknown precision {asked!r}"
+        elif asked in card.precisions(role, "openvino"):
+            problem = f"{asked} needs OpenVINO and a processor with bfloat16 units"
+        else:
+            problem = f"{card.name} has no {asked} graph"
+        raise UsageError(problem, hint=f"{card.name} has: auto, {', '.join(available)}")
     return asked
 
 
@@ -192,6 +232,11 @@ def _choose_device(asked: str) -> tuple[Device, str]:
     wanted = parse_device(asked)
     if wanted == CPU:
         return CPU, "asked for"
+    if wanted == OPENVINO:
+        engine, cause, cure = find_engine(onnxruntime())
+        if engine is None:
+            raise RuntimeUnavailableError(f"cannot use OpenVINO: {cause}", hint=cure + OR_CPU)
+        return OPENVINO, "asked for"
     missing = _why_no_cuda()
     if wanted is None:
         return (CPU, missing) if missing else (Device("cuda"), probe_driver().reason)
@@ -204,6 +249,20 @@ def _choose_device(asked: str) -> tuple[Device, str]:
             hint=f"--device cuda:0 to cuda:{count - 1}",
         )
     return wanted, "asked for"
+
+
+def _takes_openvino(card: Card, role: str, options: RuntimeOptions) -> bool:
+    """Whether ``--device auto`` takes OpenVINO instead of the CPU: for pictures in bfloat16."""
+    wanted = options.precision
+    if wanted == "auto":
+        wanted = card.default_precision.get("openvino", "fp32")
+    return (
+        options.device == "auto"
+        and wanted == "bf16"
+        and wanted in card.precisions(role, "openvino")
+        and bfloat16_units() is True
+        and find_engine(onnxruntime())[0] is not None
+    )
 
 
 def _why_no_cuda() -> str:
@@ -245,7 +304,7 @@ def _cpu_session(model: Model, role: str, precision: str, settings: Any) -> Any:
         )
     except Exception as error:  # ONNX Runtime's have no base of their own
         raise ModelError(
-            f"{path} does not load: {_first_line(error)}", hint=f"genkit models verify {model.path}"
+            f"{path} does not load: {first_line(error)}", hint=f"genkit models verify {model.path}"
         ) from error
 
 
@@ -275,7 +334,7 @@ def _cuda_session(
                 providers=[(CUDA_PROVIDER, options), CPU_PROVIDER],
             )
         except Exception as error:
-            return None, _first_line(error)
+            return None, first_line(error)
         finally:
             ort.set_default_logger_severity(LOG_NOTHING)
         printed = caught()
@@ -283,7 +342,3 @@ def _cuda_session(
         return session, ""
     match = re.search(r"with error: (.+)", printed) or re.search(r"(Failed to load .+)", printed)
     return None, match[1].strip() if match else "ONNX Runtime does not say why"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

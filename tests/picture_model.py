@@ -42,10 +42,46 @@ def graph(task: str) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def write_model(folder: Path, task: str, **image: Any) -> Path:
-    """Write a model folder; ``image`` changes fields of the card's image section."""
+def convolutions() -> bytes:
+    """A graph for ``cyclegan`` of three random convolutions: work for a provider."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.default_rng(0)
+    node, weights = helper.make_node, []
+    nodes = [
+        node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        node("Div", ["float", "white"], ["x0"]),
+        node("Transpose", ["x0"], ["y0"], perm=[0, 3, 1, 2]),
+    ]
+    for i, (given, made) in enumerate([(3, 32), (32, 32), (32, 3)]):
+        kernel = random.normal(0, (9 * given) ** -0.5, (made, given, 3, 3)).astype(np.float32)
+        weights.append(numpy_helper.from_array(kernel, f"kernel{i}"))
+        nodes.append(node("Conv", [f"y{i}", f"kernel{i}"], [f"y{i + 1}"], pads=[1] * 4))
+    nodes += [
+        node("Transpose", ["y3"], ["z"], perm=[0, 2, 3, 1]),
+        node("Sigmoid", ["z"], ["share"]),
+        node("Mul", ["share", "white"], ["level"]),
+        node("Round", ["level"], ["rounded"]),
+        node("Cast", ["rounded"], ["result"], to=TensorProto.UINT8),
+    ]
+    weights.append(numpy_helper.from_array(np.float32(255), "white"))
+
+    def value(name: str) -> Any:
+        shape = ["batch", "height", "width", CHANNELS[name]]
+        return helper.make_tensor_value_info(name, TensorProto.UINT8, shape)
+
+    body = helper.make_graph(nodes, "convolutions", [value("image")], [value("result")], weights)
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return bytes(model.SerializeToString())
+
+
+def write_model(folder: Path, task: str, data: bytes | None = None, **image: Any) -> Path:
+    """Write a model folder, of the graph that makes a negative or of another; ``image`` changes
+    fields of the card's image section.
+    """
     folder.mkdir(parents=True)
-    data, role = graph(task), ROLES[task]
+    role = ROLES[task]
+    data = data or graph(task)
     (folder / "graph.onnx").write_bytes(data)
 
     def interface(names: list[str]) -> list[dict[str, Any]]:

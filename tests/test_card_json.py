@@ -26,7 +26,7 @@ OPTIONAL = {
     ("*", "text.language_tokens"),
     ("*", "image.pad"),
     ("*", "latent.classes"),
-    ("classify", "graphs.classify.bf16"),
+    ("classify", "export.differences.classify.bf16"),
     ("translate", "graphs.translate.fp32"),
 }
 
@@ -162,6 +162,7 @@ def _leave_out(data: Any, path: tuple[str, ...]) -> None:
     del parent(data, path)[path[-1]]
     if path[0] == "graphs":  # and what speaks of the graph
         data["export"]["differences"][path[1]].pop(path[2], None)
+    if path[-1] in ("fp32", "bf16"):
         defaults = data["default_precision"]
         data["default_precision"] = {"cpu": defaults["cpu"]}
 
@@ -265,6 +266,29 @@ def test_the_default_must_be_a_graph_that_is_there() -> None:
     data = folders.card("translate")
     data["default_precision"]["cpu"] = "bf16"
     with pytest.raises(CardError, match=r"^default_precision\.cpu: must be one of: fp32, int8"):
+        parse_card(data)
+
+
+def test_bf16_needs_no_file_but_a_measurement_and_a_tolerance() -> None:
+    card = parse_card(folders.card("classify"))
+    assert "bf16" not in card.graphs["classify"]
+    assert card.precisions("classify", "openvino") == ("fp32", "bf16")
+    assert card.precisions("classify", "cpu") == ("fp32",)
+    assert card.precisions("attention", "openvino") == ("fp32",)
+
+    data = folders.card("classify")
+    del data["export"]["differences"]["classify"]["bf16"]
+    with pytest.raises(CardError, match=r"^default_precision\.openvino: must be one of: fp32; is"):
+        parse_card(data)
+    del data["default_precision"]["openvino"]
+    assert parse_card(data).precisions("classify", "openvino") == ("fp32",)
+
+
+def test_openvino_is_not_for_text() -> None:
+    data = folders.card("translate")
+    assert parse_card(data).precisions("translate", "openvino") == ()
+    data["default_precision"]["openvino"] = "fp32"
+    with pytest.raises(CardError, match=r"^default_precision\.openvino: "):
         parse_card(data)
 
 

@@ -6,13 +6,23 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from shell import python
 
-from genkit.devices import CPU, Device, default_threads, parse_device, probe_driver
+from genkit import devices
+from genkit.devices import (
+    CPU,
+    OPENVINO,
+    Device,
+    bfloat16_units,
+    default_threads,
+    parse_device,
+    probe_driver,
+)
 from genkit.errors import UsageError
 
 NO_DEVICE, BROKEN = 100, 999
@@ -56,21 +66,24 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ("cuda", Device("cuda", 0)),
         ("cuda:0", Device("cuda", 0)),
         ("cuda:12", Device("cuda", 12)),
+        ("openvino", OPENVINO),
     ],
 )
 def test_the_option(text: str, device: Device | None) -> None:
     assert parse_device(text) == device
 
 
-@pytest.mark.parametrize("text", ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:a", "cpu:0", "cpu "])
+@pytest.mark.parametrize(
+    "text", ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:a", "cpu:0", "cpu ", "openvino:0"]
+)
 def test_what_is_no_device(text: str) -> None:
     with pytest.raises(UsageError, match="unknown device") as caught:
         parse_device(text)
-    assert caught.value.hint == "one of: auto, cpu, cuda, cuda:N"
+    assert caught.value.hint == "one of: auto, cpu, cuda, cuda:N, openvino"
 
 
 def test_a_device_is_spelt_as_the_option_is() -> None:
-    assert [str(CPU), str(Device("cuda", 1))] == ["cpu", "cuda:1"]
+    assert [str(CPU), str(OPENVINO), str(Device("cuda", 1))] == ["cpu", "openvino", "cuda:1"]
 
 
 class TestDriver:
@@ -115,6 +128,44 @@ class TestDriver:
             probe_driver.cache_clear()
             probe_driver()
         assert asked == ["libcuda.so.1", "nvcuda.dll"]
+
+
+class TestBfloat16:
+    @pytest.fixture(autouse=True)
+    def forget(self) -> Iterator[None]:
+        """The processor is asked once a process."""
+        bfloat16_units.cache_clear()
+        yield
+        bfloat16_units.cache_clear()
+
+    @pytest.mark.parametrize(
+        ("flags", "units"),
+        [
+            ("fpu avx512f avx512_bf16 amx_tile", True),  # of Zen 4
+            ("fpu amx_bf16 avx512_bf16 amx_int8", True),  # of Sapphire Rapids
+            ("fpu avx2 avx512f avx512_vnni", False),
+            ("", False),
+        ],
+    )
+    def test_linux_tells_what_the_processor_has(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, units: bool
+    ) -> None:
+        info = tmp_path / "cpuinfo"
+        info.write_text(f"model name\t: avx512_bf16\nflags\t\t: {flags}\nbugs\t\t: none\n\n" * 2)
+        monkeypatch.setattr(devices, "CPU_INFO", info)
+        assert bfloat16_units() is units
+
+    def test_other_systems_do_not(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(devices, "CPU_INFO", tmp_path / "none")
+        assert bfloat16_units() is None
+
+    def test_a_processor_of_another_kind(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        info = tmp_path / "cpuinfo"
+        info.write_text("processor\t: 0\nFeatures\t: fp asimd bf16\n")
+        monkeypatch.setattr(devices, "CPU_INFO", info)
+        assert bfloat16_units() is False
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinity")

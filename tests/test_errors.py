@@ -10,7 +10,7 @@ from genkit.errors import ExitCode, GenkitError
 
 def every_error() -> list[type[GenkitError]]:
     found = [getattr(errors, name) for name in errors.__all__]
-    return [error for error in found if issubclass(error, GenkitError)]
+    return [error for error in found if isinstance(error, type) and issubclass(error, GenkitError)]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from table_profile import cmyk_profile, scanner_profile
 
 from genkit.errors import InputError
 from genkit.images import (
@@ -166,6 +167,33 @@ class TestProfiles:
         np.testing.assert_array_equal(picture.srgb(), scene())
         np.testing.assert_array_equal(picture.with_srgb(scene()).pixels, scene())
         assert picture.with_srgb(scene()).profile == profile
+
+    @pytest.mark.parametrize("tags", [(b"A2B0", b"A2B1"), (b"A2B1",), (b"A2B0",)])
+    @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+    def test_inks_have_the_colours_that_their_profile_says(
+        self, kind: str, tags: tuple[bytes, ...]
+    ) -> None:
+        inks = Image.new("CMYK", (24, 8), (0, 0, 0, 0))
+        inks.paste((255, 0, 0, 0), (8, 0, 16, 8))
+        inks.paste((0, 0, 0, 255), (16, 0, 24, 8))
+        picture = decode(file(inks, kind, icc_profile=cmyk_profile(*tags), quality=100))
+        white, pink, black = picture.pixels[4, 4::8]
+        assert white.min() >= 253
+        assert far(pink, (255, 119, 176)) <= 3  # Lab 71, 62, 0, as far as sRGB has it
+        assert black.max() <= 2
+        assert picture.profile is None  # what is written is RGB
+
+    @pytest.mark.parametrize("tags", [(b"A2B0", b"A2B1"), (b"A2B0",)])
+    def test_colours_from_which_there_is_no_way_back_become_srgb(
+        self, tags: tuple[bytes, ...]
+    ) -> None:
+        source = image([[[0, 255, 0], [255, 0, 255]]], "RGBA")
+        source.putalpha(Image.new("L", source.size, 77))
+        picture = decode(file(source, icc_profile=scanner_profile(*tags)))
+        assert far(picture.pixels, [[[255] * 3, [0] * 3]]) <= 1
+        assert picture.profile is None
+        assert picture.alpha is not None
+        assert picture.alpha.tolist() == [[77, 77]]
 
     def test_a_broken_profile_is_ignored(self) -> None:
         picture = decode(file(image(scene()), icc_profile=b"not a profile"))

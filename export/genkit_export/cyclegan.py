@@ -15,6 +15,7 @@ from .architectures.cyclegan import (
     UnetGenerator,
     with_own_statistics,
 )
+from .bfloat16 import offer_bf16
 from .checkpoints.genkit import Description
 from .folder import Exported
 from .to_onnx import RESULT, save_picture_graph
@@ -22,6 +23,8 @@ from .to_onnx import RESULT, save_picture_graph
 ROLE = "generate"
 TOLERANCE = 1e-4
 """Largest difference of a pixel, as a share of the range from black to white."""
+BF16_TOLERANCE = 0.05
+"""The same, computed in bfloat16."""
 SHAPES = ((2, 2, 3), (1, 1, 1), (3, 4, 2))
 """Pictures and sides that are compared with PyTorch; sides in units of the largest multiple."""
 MEANINGS = {"image": "sRGB; sides a multiple of the card's pad", RESULT: "sRGB"}
@@ -55,21 +58,22 @@ def export(
     with_own_statistics(network)
     file = f"{ROLE}.fp32.onnx"
     unit = max(smallest_multiple(network.config), 16)
-    worst = save_picture_graph(
-        PictureGenerator(network),
-        folder / file,
-        lambda batch, height, width: {"image": noise(batch, height, width, 3)},
-        [(batch, height * unit, width * unit) for batch, height, width in SHAPES],
-        TOLERANCE,
-    )
+    module = PictureGenerator(network)
+    shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
+
+    def make_inputs(batch: int, height: int, width: int) -> dict[str, Tensor]:
+        return {"image": noise(batch, height, width, 3)}
+
+    worst = save_picture_graph(module, folder / file, make_inputs, shapes, TOLERANCE)
     report(f"{file}: pixels differ from PyTorch's by at most {worst:.1e}")
-    return Exported(
+    exported = Exported(
         graphs={ROLE: {"fp32": file}},
         meanings={ROLE: MEANINGS},
         differences={ROLE: {"fp32": worst}},
         tolerance=TOLERANCE,
         default_precision={"cpu": "fp32", "cuda": "fp32"},
     )
+    return offer_bf16(exported, ROLE, module, folder, make_inputs, shapes, BF16_TOLERANCE, report)
 
 
 def smallest_multiple(config: ResnetConfig | UnetConfig) -> int:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Exported:
     """Role -> precision -> largest difference against PyTorch."""
     tolerance: float
     default_precision: Mapping[str, str]
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    """Precision -> the largest difference allowed, where it is not `tolerance`."""
 
 
 @contextmanager
@@ -90,6 +92,7 @@ def write_card(folder: Path, fields: Mapping[str, Any], exported: Exported) -> N
             "opset": OPSET,
             "differences": exported.differences,
             "tolerance": exported.tolerance,
+            **({"tolerances": exported.tolerances} if exported.tolerances else {}),
         },
     }
     parse_card(card)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
+from .bfloat16 import offer_bf16
 from .checkpoints.genkit import Description
-from .cyclegan import noise
+from .cyclegan import BF16_TOLERANCE, noise
 from .folder import Exported
 from .to_onnx import RESULT, save_picture_graph
 
@@ -55,24 +56,22 @@ def export(
     """
     file = f"{ROLE}.fp32.onnx"
     unit = network.config.multiple
-    worst = save_picture_graph(
-        Inpainter(network).eval(),
-        folder / file,
-        lambda batch, height, width: {
-            "image": noise(batch, height, width, 3),
-            "mask": noise(batch, height, width, 1),
-        },
-        [(batch, height * unit, width * unit) for batch, height, width in SHAPES],
-        TOLERANCE,
-    )
+    module = Inpainter(network).eval()
+    shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
+
+    def make_inputs(batch: int, height: int, width: int) -> dict[str, Tensor]:
+        return {"image": noise(batch, height, width, 3), "mask": noise(batch, height, width, 1)}
+
+    worst = save_picture_graph(module, folder / file, make_inputs, shapes, TOLERANCE)
     report(f"{file}: pixels differ from PyTorch's by at most {worst:.1e}")
-    return Exported(
+    exported = Exported(
         graphs={ROLE: {"fp32": file}},
         meanings={ROLE: MEANINGS},
         differences={ROLE: {"fp32": worst}},
         tolerance=TOLERANCE,
         default_precision={"cpu": "fp32", "cuda": "fp32"},
     )
+    return offer_bf16(exported, ROLE, module, folder, make_inputs, shapes, BF16_TOLERANCE, report)
 
 
 def image_section(config: GatedConfig | LamaConfig) -> Mapping[str, Any]:

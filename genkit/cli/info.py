@@ -1,4 +1,4 @@
-"""``genkit info``: versions and devices, and whether a GPU is used; the first thing to attach
+"""``genkit info``: versions and devices, and which of them are used; the first thing to attach
 to a bug report.
 """
 
@@ -18,10 +18,12 @@ from genkit.errors import RuntimeUnavailableError
 
 __all__ = ["app"]
 
-# Distribution -> the extra that brings it; those without one always belong to genkit.
+# Distribution -> the extra that brings it; the others are named where they are installed.
 PACKAGES = {
     "onnxruntime": None,
     "onnxruntime-gpu": None,
+    "onnxruntime-ep-openvino": "openvino",
+    "openvino": None,
     "numpy": None,
     "tokenizers": None,
     "torch": "export",
@@ -39,7 +41,7 @@ def info(
     quiet: QuietOption = 0,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Show versions and devices, and whether a GPU is used, or why not and what to install."""
+    """Show versions and devices, and which are used, or why not and what to install."""
     streams = streams_of(ctx, quiet, verbose)
     facts = _facts()
     if json:
@@ -49,7 +51,7 @@ def info(
 
 
 def _facts() -> dict[str, Any]:
-    from genkit.devices import default_threads, probe_driver
+    from genkit.devices import bfloat16_units, default_threads, probe_driver
     from genkit.model import list_models, search_path
 
     return {
@@ -59,6 +61,7 @@ def _facts() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
         "threads": default_threads(),
+        "bfloat16": bfloat16_units(),
         "gpus": list(probe_driver().devices),
         **_runtime_facts(),
         "model_path": [str(place) for place in search_path()],
@@ -67,13 +70,15 @@ def _facts() -> dict[str, Any]:
 
 
 def _runtime_facts() -> dict[str, Any]:
-    from genkit.runtime import cuda_status, onnxruntime
+    from genkit.runtime import cuda_status, onnxruntime, openvino_status
 
     try:
         providers = onnxruntime().get_available_providers()
-        usable, reason, cure = cuda_status()
+        cuda, openvino = cuda_status(), openvino_status()
     except RuntimeUnavailableError as error:
-        providers, usable, reason, cure = [], False, error.message, error.hint or ""
+        providers = []
+        cuda = openvino = False, error.message, error.hint or ""
+    usable, reason, cure = cuda
     if all(map(_version, RUNTIMES)):
         cure = "pip uninstall onnxruntime onnxruntime-gpu, then pip install genkit-onnx again"
         reason = "onnxruntime and onnxruntime-gpu are both installed and overwrite each other"
@@ -82,6 +87,9 @@ def _runtime_facts() -> dict[str, Any]:
         "cuda": usable,
         "cuda_reason": reason,
         "cuda_cure": cure or None,
+        "openvino": openvino[0],
+        "openvino_reason": openvino[1],
+        "openvino_cure": openvino[2] or None,
     }
 
 
@@ -95,13 +103,17 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         elif extra:
             yield f"{name}: not installed (pip install 'genkit-onnx[{extra}]')"
     yield f"providers in this build: {', '.join(facts['providers']) or 'none'}"
-    yield f"processors: {facts['threads']}"
+    units = {True: ", with bfloat16 units", False: ", without bfloat16 units", None: ""}
+    yield f"processors: {facts['threads']}{units[facts['bfloat16']]}"
     for index, name in enumerate(facts["gpus"]):
         yield f"cuda:{index}: {name}"
-    yield f"--device auto takes: {'cuda:0' if facts['cuda'] else 'cpu'}"
+    bfloat16 = facts["openvino"] and facts["bfloat16"]
+    processor = "cpu, and openvino for pictures" if bfloat16 else "cpu"
+    yield f"--device auto takes: {'cuda:0' if facts['cuda'] else processor}"
     yield f"CUDA is {'used' if facts['cuda'] else 'not used'}: {facts['cuda_reason']}"
     if facts["cuda_cure"]:
         yield f"to use it: {facts['cuda_cure']}"
+    yield f"OpenVINO {'can' if facts['openvino'] else 'cannot'} be used: {facts['openvino_reason']}"
     yield f"models are looked for in: {', '.join(facts['model_path'])}"
     yield f"models: {', '.join(facts['models']) or 'none'}"
 

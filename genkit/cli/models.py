@@ -19,7 +19,7 @@ from genkit.errors import ExitCode, ModelError
 from genkit.model import CARD, Model, find, scan, search_path, verify
 
 if TYPE_CHECKING:
-    from genkit.card import Interface
+    from genkit.card import Card, Interface
 
 __all__ = ["app"]
 
@@ -148,7 +148,7 @@ def _row(model: Model) -> tuple[str, ...]:
     return (
         card.task,
         model.path.name,
-        ",".join(_precisions(model)),
+        ",".join(_precisions(model.card, *model.card.graphs)),
         _human(_size(model)),
         card.description.splitlines()[0],
     )
@@ -161,7 +161,7 @@ def _record(task: str, name: str, folder: str, model: Model | ModelError) -> dic
         return {**record, **unknown, "error": model.message}
     return {
         **record,
-        "precisions": _precisions(model),
+        "precisions": _precisions(model.card, *model.card.graphs),
         "bytes": _size(model),
         "tags": model.card.tags,
         "description": model.card.description,
@@ -186,10 +186,13 @@ def _description(model: Model) -> Iterator[str]:
             yield f"{what}: {', '.join(names)}"
     for role, files in card.graphs.items():
         yield f"graph {role}:"
-        for precision, graph in files.items():
+        for precision in _precisions(card, role):
+            graph = files.get(precision)
+            # OpenVINO computes the fp32 graph in it.
+            file = f"{graph.file}, {_human(graph.size)}" if graph else "computed by OpenVINO"
             devices = [kind for kind, used in card.default_precision.items() if used == precision]
             default = f", the default on {' and '.join(devices)}" if devices else ""
-            yield f"  {precision}: {graph.file}, {_human(graph.size)}{default}"
+            yield f"  {precision}: {file}{default}"
         yield from _interface(card.interface[role])
     for figure in card.origin["figures"]:
         yield f"measured: {figure['measure']} {figure['value']} on {figure['on']}"
@@ -202,9 +205,11 @@ def _interface(interface: Interface) -> Iterator[str]:
             yield f"  {title} {tensor.name}: {tensor.dtype} [{shape}], {tensor.description}"
 
 
-def _precisions(model: Model) -> list[str]:
-    """The precisions of all roles, each once."""
-    return list(dict.fromkeys(p for files in model.card.graphs.values() for p in files))
+def _precisions(card: Card, *roles: str) -> list[str]:
+    """The precisions that some roles can be run in, each once."""
+    kinds = ("cpu", "openvino")
+    found = (p for role in roles for kind in kinds for p in card.precisions(role, kind))
+    return list(dict.fromkeys(found))
 
 
 def _size(model: Model) -> int:

@@ -59,9 +59,10 @@ DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
-        metavar="auto|cpu|cuda[:N]",
+        metavar="auto|cpu|cuda[:N]|openvino",
         envvar="GENKIT_DEVICE",
-        help="Where to run. 'auto' takes a GPU if there is one; 'cuda' insists on it.",
+        help="Where to run. 'auto' takes a GPU if there is one, and OpenVINO for pictures where "
+        "it computes in bfloat16; the other names insist.",
     ),
 ]
 PrecisionOption = Annotated[

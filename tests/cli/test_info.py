@@ -32,6 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     def install(usable: bool, reason: str, cure: str, *gpus: str) -> None:
         monkeypatch.setattr(devices, "probe_driver", lambda: Driver(gpus, reason))
         monkeypatch.setattr(runtime, "cuda_status", lambda: (usable, reason, cure))
+        monkeypatch.setattr(runtime, "openvino_status", lambda: (False, "not installed", CURE))
 
     return install
 
@@ -51,6 +52,41 @@ def test_a_gpu_that_is_not_used(machine: Any, versions: dict[str, str], models: 
     assert "--device auto takes: cpu\n" in out
     assert "CUDA is not used: libcublasLt.so.13 is missing\n" in out
     assert f"to use it: {CURE}\n" in out
+
+
+@pytest.mark.parametrize(
+    ("units", "words", "taken"),
+    [
+        (True, ", with bfloat16 units", "cpu, and openvino for pictures"),
+        (False, ", without bfloat16 units", "cpu"),
+        (None, "", "cpu"),
+    ],
+)
+def test_openvino_is_taken_for_bfloat16(
+    machine: Any,
+    versions: dict[str, str],
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    units: bool | None,
+    words: str,
+    taken: str,
+) -> None:
+    machine(False, "", "")
+    monkeypatch.setattr(runtime, "openvino_status", lambda: (True, "a reason", ""))
+    monkeypatch.setattr(devices, "bfloat16_units", lambda: units)
+    versions["onnxruntime-ep-openvino"] = "1.8"
+    out = genkit("info").out
+    assert "onnxruntime-ep-openvino: 1.8\n" in out
+    assert f"processors: {devices.default_threads()}{words}\n" in out
+    assert f"--device auto takes: {taken}\n" in out
+    assert "OpenVINO can be used: a reason\nmodels" in out
+
+
+def test_openvino_that_cannot_be_used(machine: Any, versions: dict[str, str], models: Path) -> None:
+    machine(False, "", "")
+    out = genkit("info").out
+    assert "onnxruntime-ep-openvino: not installed (pip install 'genkit-onnx[openvino]')\n" in out
+    assert "OpenVINO cannot be used: not installed\nmodels" in out
 
 
 def test_both_builds_of_onnxruntime_are_the_first_thing_to_cure(
@@ -104,11 +140,15 @@ def test_json_is_one_object(models: Path) -> None:
         "platform",
         "packages",
         "threads",
+        "bfloat16",
         "gpus",
         "providers",
         "cuda",
         "cuda_reason",
         "cuda_cure",
+        "openvino",
+        "openvino_reason",
+        "openvino_cure",
         "model_path",
         "models",
     }

@@ -110,6 +110,12 @@ class TestShow:
         assert (run.code, run.err) == (0, "")
         assert run.out.startswith(f"{task}/")
 
+    def test_bf16_has_no_file(self, models: Path) -> None:
+        folders.write(models, "classify")
+        out = genkit("models", "show", "cifar").out
+        assert "  bf16: computed by OpenVINO, the default on openvino\n" in out
+        assert json.loads(genkit("models", "list", "--json").out)["precisions"] == ["fp32", "bf16"]
+
     def test_names_the_classes(self, models: Path) -> None:
         for task in ("classify", "sample"):
             folders.write(models, task)

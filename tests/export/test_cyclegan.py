@@ -246,7 +246,10 @@ class TestExport:
         folder = export_checkpoint(checkpoint, tmp_path / "model", report=said.append)
         model = open_model(folder)
         assert model.card.architecture == architecture
-        assert "pixels differ from PyTorch's by at most" in said[-1]
+        assert "pixels differ from PyTorch's by at most" in said[1]
+        assert "bf16" in said[2]
+        differences = model.card.export["differences"]["generate"]
+        assert ("bf16" in differences) == (model.card.default_precision.get("openvino") == "bf16")
         interface = model.card.interface["generate"]
         assert interface.inputs[0].shape == ("batch", "height", "width", 3)
         assert interface.outputs[0].shape == ("batch", "height", "width", 3)
