@@ -11,11 +11,13 @@ from typing import Any
 
 from torch import nn
 
-from . import cyclegan, fill, inpaint, translate
+from . import classify, cyclegan, fill, inpaint, translate
 from .architectures.bert import Bert, BertConfig
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
 from .architectures.inpaint import Lama, LamaConfig
+from .architectures.swin import Swin, SwinConfig
 from .architectures.transformer import Transformer, TransformerConfig
+from .architectures.vit import ViT, ViTConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
 
@@ -38,4 +40,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "cyclegan": Architecture(ResnetConfig, ResnetGenerator, cyclegan.export),
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
     "lama": Architecture(LamaConfig, Lama, inpaint.export),
+    "vit": Architecture(ViTConfig, ViT, classify.export),
+    "swin": Architecture(SwinConfig, Swin, classify.export),
 }
