@@ -9,6 +9,8 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,28 @@ def pictures(batch: int, height: int, width: int) -> Tensor:
     fields = numbers("fields", (batch, 3, 2, 2))
     colours = fields.repeat_interleave(-(-height // 2), 2).repeat_interleave(-(-width // 2), 3)
     return 2 * colours[:, :, :height, :width] + numbers("pictures", (batch, 3, height, width))
+
+
+@cache
+def mend_torchvision() -> object:
+    """Let torchvision be imported beside a torch that it was not built for, and so timm, and
+    transformers where torchvision is installed. Call it before any of them.
+
+    Its compiled library does not load there, but two of its operators are described in Python when
+    it is imported. Nothing here calls them: it is enough that they exist.
+    """
+    spec = find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        for path in Path(spec.origin).parent.glob("_C*.so"):
+            torch.ops.load_library(path)
+    except OSError:
+        operators = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        return operators  # which exist as long as this object does
+    return None
 
 
 def published(model: Any, folder: Path) -> dict[str, Tensor]:

@@ -128,11 +128,12 @@ def loss_of(
 def optimizer_of(network: Network, hp: Hyperparameters) -> torch.optim.AdamW:
     """Weight decay for matrices alone: not for norms, biases, positions and the class token."""
     kept = {"pos_embed", "cls_token"}
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         plain = parameter.dim() > 1 and name not in kept and "bias_table" not in name
         (decayed if plain else free).append(parameter)
-    groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
     return torch.optim.AdamW(
         groups, hp.learning_rate, betas=hp.betas, weight_decay=hp.weight_decay, fused=True
     )
@@ -169,7 +170,7 @@ def accuracy(network: nn.Module, pictures: Pictures, config: ViTConfig | SwinCon
     hits = 0
     with torch.autocast(DEVICE, dtype=torch.bfloat16):
         for x, classes in zip(
-            pictures.valid.split(500), pictures.valid_classes.split(500), strict=True
+            torch.split(pictures.valid, 500), torch.split(pictures.valid_classes, 500), strict=True
         ):
             logits = network(normalised(x.to(DEVICE), config.mean, config.std))
             hits += int((logits.argmax(1).cpu() == classes).sum())
@@ -241,7 +242,7 @@ def finish(
 def measure(network: Network, pictures: Pictures) -> list[dict[str, Any]]:
     """The card's figures, on the held-out pictures."""
     mean, std = network.config.mean, network.config.std
-    rows = [network(normalised(x, mean, std)).softmax(1) for x in pictures.valid.split(500)]
+    rows = [network(normalised(x, mean, std)).softmax(1) for x in torch.split(pictures.valid, 500)]
     probabilities = torch.cat(rows)
     right = probabilities.gather(1, pictures.valid_classes[:, None])
     rank = (probabilities > right).sum(1)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where helpers of the tests lie
-from vision_models import fill, pictures, published, swin_config, vit_config
+from vision_models import fill, mend_torchvision, pictures, published, swin_config, vit_config
 
 from genkit_export.architectures import swin, vit
 from genkit_export.architectures.swin import Swin, SwinConfig
@@ -31,10 +31,7 @@ from genkit_export.architectures.vit import ViT, ViTConfig
 from genkit_export.checkpoints import swin as swin_layouts
 from genkit_export.checkpoints import vit as vit_layouts
 
-# torchvision registers these two from a library that loads only beside the torch it was built for.
-OPERATORS = torch.library.Library("torchvision", "DEF")
-for operator in ("nms", "qnms"):
-    OPERATORS.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+mend_torchvision()
 
 import timm  # noqa: E402
 import torchvision  # noqa: E402
