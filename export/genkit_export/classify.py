@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genkit.errors import InputError
+
 from .architectures.swin import Swin, SwinConfig
 from .architectures.vit import ViT, ViTConfig
 from .checkpoints.genkit import Description
@@ -56,7 +58,8 @@ def export(
     network: ViT | Swin, description: Description, folder: Path, report: Callable[[str], None]
 ) -> Exported:
     """Write the graph that classifies to `folder`, and for a ViT with a class token the one that
-    shows where it looks. Raises ModelError if they do not compute what PyTorch does.
+    shows where it looks. Raises ModelError if they do not compute what PyTorch does, InputError for
+    a size that the network cannot take.
 
     The graphs take pictures of the size of the card's resize: with a known size, positions, masks
     and biases are constants.
@@ -101,9 +104,14 @@ def _save(module: PictureClassifier, output: str, size: Sequence[int], path: Pat
 
 
 def _size(config: ViTConfig | SwinConfig, description: Description) -> tuple[int, int]:
-    """Height and width of the pictures that come out of the card's resize."""
+    """Height and width of the pictures that come out of the card's resize. Raises InputError if
+    they are no whole patches of a ViT.
+    """
     size = description.card.get("image", {}).get("resize", {}).get("size")
     height, width = size or (config.image_size, config.image_size)
+    patch = config.patch_size
+    if isinstance(config, ViTConfig) and (height % patch or width % patch):
+        raise InputError(f"{height} x {width} pixels are not a whole number of patches of {patch}")
     return height, width
 
 

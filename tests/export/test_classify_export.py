@@ -149,6 +149,13 @@ def test_a_configuration_that_does_not_fit(tmp_path: Path) -> None:
         export_checkpoint(checkpoint, tmp_path / "model")
 
 
+def test_a_vit_takes_whole_patches(tmp_path: Path) -> None:
+    resize = {**classify.image_section(vit_config(), LABELS)["resize"], "size": [32, 36]}
+    checkpoint = write_checkpoint(tmp_path, lively(vit_config()), resize=resize)
+    with pytest.raises(InputError, match="32 x 36 pixels are not a whole number of patches of 8"):
+        export_checkpoint(checkpoint, tmp_path / "model")
+
+
 def test_the_default_picture_is_the_configs() -> None:
     section = classify.image_section(vit_config(), LABELS, crop_pct=0.9)
     assert section["resize"]["size"] == [32, 32]
