@@ -286,7 +286,10 @@ def random_model(kind: str, folder: Path) -> tuple[Path, Path]:
     twin.half().float().save_pretrained(folder / "twin")
     config = network.config
     transformers.ViTImageProcessorPil(
-        image_mean=list(config.mean), image_std=list(config.std), resample=Image.Resampling.BICUBIC
+        image_mean=list(config.mean),
+        image_std=list(config.std),
+        resample=Image.Resampling.BICUBIC,
+        size={"height": config.image_size, "width": config.image_size},
     ).save_pretrained(folder / "twin")
     network.load_state_dict(layout(load_file(folder / "twin" / "model.safetensors")))
     labels = [f"LABEL_{i}" for i in range(config.num_classes)]
