@@ -11,11 +11,13 @@ from typing import Any
 
 from torch import nn
 
-from . import cyclegan, fill, inpaint, translate
+from . import classify, cyclegan, fill, inpaint, translate
 from .architectures.bert import Bert, BertConfig
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
+from .architectures.swin import Swin, SwinConfig
 from .architectures.transformer import Transformer, TransformerConfig
+from .architectures.vit import ViT, ViTConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
 
@@ -39,4 +41,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
     "gated": Architecture(GatedConfig, Gated, inpaint.export),
     "lama": Architecture(LamaConfig, Lama, inpaint.export),
+    "vit": Architecture(ViTConfig, ViT, classify.export),
+    "swin": Architecture(SwinConfig, Swin, classify.export),
 }

@@ -1,0 +1,320 @@
+"""Train a ViT or a Swin to tell the ten classes of CIFAR-10 apart.
+
+    python export/recipes/classify.py --model vit|swin --data DIR --out DIR
+        [--resume | --init CHECKPOINT] [--teacher CHECKPOINT]
+
+The data folder holds `cifar10-train.zip`. The output folder ends with `checkpoint.safetensors` and
+the exported model in `model`, measured. A teacher is the checkpoint of a classifier of the same
+classes that genkit can export; it sees the same changed and mixed pictures.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from classify_data import HELD_OUT_EVERY, Pictures, changed, chosen, cropped, mixed, normalised
+from genkit.errors import InputError
+from genkit_export import export_checkpoint
+from genkit_export.architectures.swin import Swin, SwinConfig
+from genkit_export.architectures.vit import ViT, ViTConfig
+from genkit_export.checkpoints import genkit as own
+from genkit_export.classify import image_section
+from genkit_export.read import read
+from genkit_export.registry import ARCHITECTURES
+from loop import Loop, LoopConfig
+
+# 80 epochs.
+LOOP = LoopConfig(steps=14_000, warmup=500, decay=0.5, average=0.999, validate_every=875)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+# 0.37 and 0.36 GFLOP a picture. Convolutions before the attention learn from few pictures what
+# patches of four pixels do not.
+VIT = ViTConfig(
+    image_size=32,
+    patch_size=4,
+    num_classes=10,
+    d_model=192,
+    layers=7,
+    num_heads=3,
+    d_ff=384,
+    stem="conv",
+    stem_channels=(64, 128, 192),
+    drop_path=0.1,
+    mean=CIFAR_MEAN,
+    std=CIFAR_STD,
+)
+SWIN = SwinConfig(
+    image_size=32,
+    patch_size=2,
+    num_classes=10,
+    embed_dim=96,
+    depths=(2, 4, 2),
+    num_heads=(3, 6, 12),
+    window_size=4,
+    mlp_ratio=2.0,
+    stem="conv",
+    stem_channels=(48, 96),
+    drop_path=0.1,
+    mean=CIFAR_MEAN,
+    std=CIFAR_STD,
+)
+
+Network = ViT | Swin
+Teacher = Callable[[Tensor], Tensor]
+"""Pictures (n, 3, h, w) from 0 to 255 to logits (n, classes)."""
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What a run is made of."""
+
+    network: ViTConfig | SwinConfig = VIT
+    batch: int = 256
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    margin: int = 4
+    """Pixels by which pictures are moved."""
+    mixup: float = 0.3
+    cutmix: float = 0.3
+    """Chances that a batch is mixed this way."""
+    smoothing: float = 0.1
+    distillation: float = 0.8
+    """The teacher's share of the loss, where there is a teacher."""
+    temperature: float = 2.0
+    seed: int = 1
+    loop: LoopConfig = LOOP
+
+
+def make(config: ViTConfig | SwinConfig) -> Network:
+    return ViT(config) if isinstance(config, ViTConfig) else Swin(config)
+
+
+def batch_of(pictures: Pictures, hp: Hyperparameters, step: int) -> tuple[Tensor, Tensor]:
+    """The pictures of a step, 0 to 255, and their targets as shares (n, classes)."""
+    random = Generator().manual_seed(1_000_003 * hp.seed + step)
+    which = chosen(len(pictures.train), hp.batch, step, hp.seed)
+    x = changed(cropped(pictures.train[which], hp.margin, random), random)
+    targets = F.one_hot(pictures.train_classes[which], len(pictures.labels)).float()
+    return mixed(x, targets, hp.mixup, hp.cutmix, random)
+
+
+def loss_of(
+    network: Network, x: Tensor, targets: Tensor, teacher: Teacher | None, hp: Hyperparameters
+) -> Tensor:
+    """Smoothed cross-entropy; with a teacher, mostly the divergence from what it says ("Distilling
+    the Knowledge in a Neural Network", Hinton et al. 2015).
+    """
+    config = hp.network
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        logits = network(normalised(x, config.mean, config.std)).float()
+    loss = F.cross_entropy(logits, targets, label_smoothing=hp.smoothing)
+    if teacher is None:
+        return loss
+    t = hp.temperature
+    told = (teacher(x) / t).log_softmax(1)
+    distance = F.kl_div((logits / t).log_softmax(1), told, log_target=True, reduction="batchmean")
+    return (1 - hp.distillation) * loss + hp.distillation * t * t * distance
+
+
+def optimizer_of(network: Network, hp: Hyperparameters) -> torch.optim.AdamW:
+    """Weight decay for matrices alone: not for norms, biases, positions and the class token."""
+    kept = {"pos_embed", "cls_token"}
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        plain = parameter.dim() > 1 and name not in kept and "bias_table" not in name
+        (decayed if plain else free).append(parameter)
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        groups, hp.learning_rate, betas=hp.betas, weight_decay=hp.weight_decay, fused=True
+    )
+
+
+def load_teacher(path: Path, classes: int) -> Teacher:
+    """A classifier from its checkpoint. Raises InputError if it knows other classes."""
+    description = own.describe(read(path))
+    if description is None or description.card.get("task") != "classify":
+        raise InputError(f"{path} is not the checkpoint of a classifier")
+    row = ARCHITECTURES[description.architecture]
+    network = row.network(row.config(**description.config))
+    own.load_weights(path, network)
+    network.eval().requires_grad_(False).to(DEVICE)
+    config: Any = network.config
+    if config.num_classes != classes:
+        raise InputError(f"{path} knows {config.num_classes} classes, not {classes}")
+
+    @torch.no_grad()
+    def teacher(x: Tensor) -> Tensor:
+        size = (config.image_size, config.image_size)
+        if x.shape[2:] != size:
+            x = F.interpolate(x, size, mode="bicubic", antialias=True)
+        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+            logits: Tensor = network(normalised(x, config.mean, config.std))
+        return logits.float()
+
+    return teacher
+
+
+@torch.inference_mode()
+def accuracy(network: nn.Module, pictures: Pictures, config: ViTConfig | SwinConfig) -> float:
+    """Per cent of the held-out pictures that are named rightly."""
+    hits = 0
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        for x, classes in zip(
+            torch.split(pictures.valid, 500), torch.split(pictures.valid_classes, 500), strict=True
+        ):
+            logits = network(normalised(x.to(DEVICE), config.mean, config.std))
+            hits += int((logits.argmax(1).cpu() == classes).sum())
+    return 100 * hits / len(pictures.valid)
+
+
+def train(
+    data: Path,
+    out: Path,
+    *,
+    resume: bool,
+    init: Path | None,
+    teacher: Path | None,
+    hp: Hyperparameters,
+) -> None:
+    torch.manual_seed(hp.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = Pictures.read(data)
+    told = load_teacher(teacher, len(pictures.labels)) if teacher else None
+    network = make(hp.network)
+    if init:
+        own.load_weights(init, network)
+    network.to(DEVICE)
+    optimizer = optimizer_of(network, hp)
+    loop = Loop(out, hp.loop, {"network": network}, {"adam": optimizer}, averaged="network")
+    if resume:
+        loop.resume()
+
+    def take_step(step: int) -> Mapping[str, float | Tensor]:
+        network.train()
+        x, targets = (tensor.to(DEVICE) for tensor in batch_of(pictures, hp, step))
+        loss = loss_of(network, x, targets, told, hp)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(network.parameters(), hp.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        return {"loss": loss.detach(), "norm": norm}
+
+    def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
+        figure = accuracy(average, pictures, hp.network)
+        return figure, {"top1": figure}
+
+    loop.run(take_step, validate)
+    best = make(hp.network)
+    best.load_state_dict(torch.load(out / "best.pt", weights_only=True, map_location="cpu"))
+    finish(best.eval(), out, pictures, told is not None, hp, loop.seconds)
+
+
+def finish(
+    network: Network,
+    out: Path,
+    pictures: Pictures,
+    taught: bool,
+    hp: Hyperparameters,
+    seconds: float,
+) -> None:
+    """Measure the network, write its checkpoint and export it."""
+    path = out / "checkpoint.safetensors"
+    architecture = "vit" if isinstance(network, ViT) else "swin"
+    network = network.half().float()  # as the checkpoint has it
+    card = card_of(architecture, pictures, taught, hp, seconds)
+    card["origin"]["figures"] = measure(network, pictures)
+    print(*(f"{figure['measure']}: {figure['value']}" for figure in card["origin"]["figures"]))
+    own.write(path, network, own.Description(architecture, asdict(hp.network), card))
+    export_checkpoint(path, out / "model", overwrite=True, report=print)
+
+
+@torch.inference_mode()
+def measure(network: Network, pictures: Pictures) -> list[dict[str, Any]]:
+    """The card's figures, on the held-out pictures."""
+    mean, std = network.config.mean, network.config.std
+    rows = [network(normalised(x, mean, std)).softmax(1) for x in torch.split(pictures.valid, 500)]
+    probabilities = torch.cat(rows)
+    right = probabilities.gather(1, pictures.valid_classes[:, None])
+    rank = (probabilities > right).sum(1)
+    values = {
+        "accuracy, top 1, %": 100 * float((rank == 0).float().mean()),
+        "accuracy, top 2, %": 100 * float((rank <= 1).float().mean()),
+        "cross-entropy, nats": -float(right.clamp_min(1e-9).log().mean()),
+    }
+    return [
+        {
+            "measure": name,
+            "on": f"{len(rank):,} held-out pictures of CIFAR-10",
+            "value": round(value, 3),
+        }
+        for name, value in values.items()
+    ]
+
+
+def card_of(
+    architecture: str, pictures: Pictures, taught: bool, hp: Hyperparameters, seconds: float
+) -> dict[str, Any]:
+    """What the model's card says besides what the export finds out."""
+    return {
+        "task": "classify",
+        "name": architecture,
+        "description": f"Ten kinds of animals and vehicles: {', '.join(pictures.labels)}",
+        "license": "research use only (CIFAR-10)",
+        "tags": ["default", "cifar10"] if architecture == "vit" else ["cifar10"],
+        "image": image_section(hp.network, pictures.labels),
+        "origin": {
+            "recipe": "export/recipes/classify.py",
+            "arguments": asdict(hp),
+            "taught": taught,
+            "minutes": round(seconds / 60),
+            "hardware": f"{DEVICE}, bfloat16 autocast",
+            "data": [{"name": "CIFAR-10, training set", "license": "research use"}],
+            "held_out": f"every {HELD_OUT_EVERY}th picture of each class of the training set",
+            "figures": [],
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=("vit", "swin"), required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--steps", type=int, default=LOOP.steps)
+    parser.add_argument("--batch", type=int, default=Hyperparameters.batch)
+    parser.add_argument("--learning-rate", type=float, default=Hyperparameters.learning_rate)
+    parser.add_argument("--teacher", type=Path, help="checkpoint of a classifier to learn from")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    start.add_argument("--init", type=Path, help="begin with the weights of a checkpoint")
+    options = parser.parse_args()
+    if DEVICE == "cpu":
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    hp = Hyperparameters(
+        network=VIT if options.model == "vit" else SWIN,
+        batch=options.batch,
+        learning_rate=options.learning_rate,
+        loop=replace(LOOP, steps=options.steps),
+    )
+    train(
+        options.data,
+        options.out,
+        resume=options.resume,
+        init=options.init,
+        teacher=options.teacher,
+        hp=hp,
+    )
+
+
+if __name__ == "__main__":
+    main()
