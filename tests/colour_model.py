@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import folders
+import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,9 +61,7 @@ def graph(role: str, size: int | None) -> bytes:
             cast,
             node("ReduceMean", ["values", "channel"], ["light"], keepdims=0),
             node("Unsqueeze", ["light", "first"], ["map"]),
-            node(
-                "AveragePool", ["map"], ["pooled"], kernel_shape=[PATCH] * 2, strides=[PATCH] * 2
-            ),
+            node("AveragePool", ["map"], ["pooled"], kernel_shape=[PATCH] * 2, strides=[PATCH] * 2),
             node("Squeeze", ["pooled", "first"], ["rollout"]),
         ]
         name, shape = "rollout", ["batch", "rows", "columns"]

@@ -113,7 +113,7 @@ def classify(
     genkit classify photo.jpg
     genkit classify -r photos --top 1 | cut -f 2 | sort | uniq -c
     genkit classify -r photos | awk -F '\\t' '$1 > 0.9 && $2 == "cat" { print $3 }'
-    find . -name '*.jpg' | genkit classify --files-from - --json | jq -r .labels[0].label
+    find . -name '*.jpg' | genkit classify --files-from - --json | jq -r '.labels[0].label'
 
     Each label has a row of three columns, probability, label and file, and the likeliest labels
     of a picture come first. On a terminal the columns are aligned with spaces; anywhere else, and
@@ -122,6 +122,7 @@ def classify(
 
     Pictures are answered in order, as they come. One that cannot be used is reported on standard
     error, the others are done, and the exit code is 1. Transparent pixels are seen as white.
+
     --json writes one object a line: input, width, height, labels (a list of label and
     probability), attention (the file that was written) and error. Whatever does not apply is null.
     """

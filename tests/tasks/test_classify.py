@@ -53,7 +53,7 @@ def spec(mode: str = "shortest_edge", size: Any = (8, 8), crop_pct: float = 1.0)
 
 def test_the_best_labels_come_first(real: Classifier) -> None:
     (first, second) = real([plain(BLUE), plain((60, 200, 100))])
-    assert [guess.label for guess in first][0] == "blue"
+    assert first[0].label == "blue"
     assert [guess.label for guess in second] == ["green", "blue", "red"]
     assert sum(guess.probability for guess in second) == pytest.approx(1)
     expected = colour_model.probabilities(np.full((1, 8, 8, 3), (60, 200, 100), np.uint8))[0]
