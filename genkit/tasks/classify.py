@@ -67,18 +67,23 @@ class Classifier:
         return self._session.summary
 
     def __call__(
-        self, pictures: Sequence[Picture], *, top: int = TOP, threshold: float = 0.0
+        self,
+        pictures: Sequence[Picture],
+        *,
+        top: int = TOP,
+        threshold: float = 0.0,
+        batch: int = BATCH,
     ) -> list[list[Guess]]:
         """The ``top`` likeliest labels of each picture, best first, of those that are at least as
-        likely as ``threshold``.
+        likely as ``threshold``; ``batch`` pictures are run together.
 
         Raises InputError if a picture does not fit into memory.
         """
         if isinstance(pictures, Picture):
             raise TypeError("pictures must be a list; for one picture: [picture]")
         results = []
-        for begin in range(0, len(pictures), BATCH):
-            prepared = [prepare(one, self.spec) for one in pictures[begin : begin + BATCH]]
+        for begin in range(0, len(pictures), batch):
+            prepared = [prepare(one, self.spec) for one in pictures[begin : begin + batch]]
             results += [
                 rank(found, self.labels, top, threshold) for found in self.probabilities(prepared)
             ]

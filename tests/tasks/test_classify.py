@@ -81,6 +81,9 @@ def test_batches(make: Make) -> None:
     assert session.batches == [8, 8, 3]
     assert together == [classify([picture])[0] for picture in pictures]
     assert classify([]) == []
+    session.batches.clear()
+    assert classify(pictures, batch=16) == together
+    assert session.batches == [16, 3]
 
 
 def test_pictures_of_several_sizes_for_a_model_without_one(make: Make) -> None:
