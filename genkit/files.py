@@ -20,6 +20,7 @@ __all__ = [
     "kind_of",
     "plan",
     "split_list",
+    "stream_sources",
 ]
 
 PIPE = "-"
@@ -76,10 +77,34 @@ def find_sources(
     return sources
 
 
-def split_list(data: bytes, null: bool) -> list[str]:
-    """The names in a list of files: one a line, or separated by NUL bytes."""
-    names = data.split(b"\0") if null else data.splitlines()
-    return [os.fsdecode(name) for name in names if name]
+def split_list(chunks: Iterable[bytes], null: bool) -> Iterator[str]:
+    """The names in a list of files, each as soon as it is there whole: one a line, or separated
+    by NUL bytes.
+    """
+    end = b"\0" if null else b"\n"
+    begun = b""
+    for chunk in chunks:
+        *names, begun = (begun + chunk).split(end)
+        yield from _decoded(names, null)
+    yield from _decoded([begun], null)
+
+
+def stream_sources(names: Iterable[str], *, recursive: bool = False) -> Iterator[Source]:
+    """The pictures of a list of files and folders, each as soon as it is named.
+
+    A folder without pictures is taken for a picture: an input that will fail, and no reason to
+    end a run in its middle.
+    """
+    for name in names:
+        path = Path(name)
+        try:
+            folder = path.is_dir()
+        except OSError:  # a line that is too long for a name
+            folder = False
+        found = _pictures(path, recursive, None) if folder else iter(())
+        first = next(found, None)
+        yield first or Source(path, Path(path.name))
+        yield from found
 
 
 def plan(sources: Sequence[Source], output: str | None, kind: str | None) -> list[Job]:
@@ -108,6 +133,14 @@ def plan(sources: Sequence[Source], output: str | None, kind: str | None) -> lis
         jobs = [Job(sources[0], path, kind or kind_of(path))]
     _refuse_shared_targets(jobs)
     return jobs
+
+
+def _decoded(names: Iterable[bytes], null: bool) -> Iterator[str]:
+    for name in names:
+        if not null:
+            name = name.removesuffix(b"\r")
+        if name:
+            yield os.fsdecode(name)
 
 
 def _sources(names: Iterable[str], recursive: bool, exclude: Path | None) -> Iterator[Source]:

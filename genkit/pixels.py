@@ -15,10 +15,12 @@ from PIL import Image
 
 from genkit.card import Pad, Resize
 
-__all__ = ["Pixels", "fit", "pad", "resize", "tiled", "to_bytes"]
+__all__ = ["Pixels", "fit", "pad", "resize", "seen", "tiled", "to_bytes"]
 
 Pixels = NDArray[np.uint8]
 
+MOST_PIXELS = 100_000_000
+"""A picture is not made larger than that only to be cut."""
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -78,20 +80,54 @@ def _sample(values: NDArray[Any], axis: int, length: int, interpolation: str) ->
 
 
 def fit(pixels: Pixels, spec: Resize) -> Pixels:
-    """Pixels brought to the size that a card asks for."""
+    """Pixels brought to the size that a card asks for.
+
+    ``stretch`` is what transformers' image processors do, ``shortest_edge`` what timm and
+    torchvision do to evaluate a network, to the pixel: the shorter side becomes size / crop_pct,
+    rounded down, so does the longer one in proportion, and what is cut off before the middle is
+    rounded to the nearest, half a pixel to even.
+    """
     if spec.size is None:
         return pixels
-    if spec.mode == "stretch":
-        return resize(pixels, spec.size, spec.interpolation, spec.antialias)
-    height, width = pixels.shape[:2]
-    low, narrow = (math.floor(side / spec.crop_pct) for side in spec.size)
-    if low * width >= narrow * height:  # the height decides
-        size = (low, max(int(low * width / height), spec.size[1]))
-    else:
-        size = (max(int(narrow * height / width), spec.size[0]), narrow)
+    size = _scaled_size((pixels.shape[0], pixels.shape[1]), spec)
+    if size[0] * size[1] > MOST_PIXELS:  # a strip, of which almost nothing will be left
+        rows, columns = seen((pixels.shape[0], pixels.shape[1]), spec)
+        return resize(pixels[rows, columns], spec.size, spec.interpolation, spec.antialias)
     pixels = resize(pixels, size, spec.interpolation, spec.antialias)
-    top, left = (round((have - want) / 2) for have, want in zip(size, spec.size, strict=True))
-    return pixels[top : top + spec.size[0], left : left + spec.size[1]]
+    return pixels[_middle(size, spec.size)]
+
+
+def seen(size: tuple[int, int], spec: Resize) -> tuple[slice, slice]:
+    """The rows and columns of a picture of some height and width that ``fit`` does not cut off."""
+    if spec.size is None:
+        return slice(0, size[0]), slice(0, size[1])
+    scaled = _scaled_size(size, spec)
+    rows, columns = (
+        slice(math.floor(part.start * side / length), math.ceil(part.stop * side / length))
+        for part, side, length in zip(_middle(scaled, spec.size), size, scaled, strict=True)
+    )
+    return rows, columns
+
+
+def _scaled_size(size: tuple[int, int], spec: Resize) -> tuple[int, int]:
+    """Height and width of a picture that is resized, but not cut."""
+    assert spec.size is not None
+    if spec.mode == "stretch":
+        return spec.size
+    height, width = size
+    low, narrow = (math.floor(side / spec.crop_pct) for side in spec.size)
+    if low != narrow:  # timm's ResizeKeepRatio
+        ratio = min(height / low, width / narrow)
+        return round(height / ratio), round(width / ratio)
+    if height <= width:  # torchvision's Resize
+        return low, int(low * width / height)
+    return int(low * height / width), low
+
+
+def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[slice, slice]:
+    """Where the middle of a picture lies (torchvision's CenterCrop)."""
+    top, left = (round((have - want) / 2) for have, want in zip(size, wanted, strict=True))
+    return slice(top, top + wanted[0]), slice(left, left + wanted[1])
 
 
 def pad(pixels: Pixels, spec: Pad | None) -> tuple[Pixels, tuple[slice, slice]]:

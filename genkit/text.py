@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from genkit.errors import InputError, ModelError
 
-__all__ = ["Line", "LineReader", "Tokenizer", "read_lines", "split_sentences"]
+__all__ = ["Line", "LineReader", "Tokenizer", "read_chunks", "read_lines", "split_sentences"]
 
 CHUNK = 1 << 16
 LONGEST_LINE = 1 << 26
@@ -57,7 +57,7 @@ def read_lines(stream: BinaryIO) -> Iterator[Line]:
     """
     number = size = 0
     parts: list[bytes] = []
-    for chunk in _chunks(stream):
+    for chunk in read_chunks(stream):
         *heads, tail = chunk.split(b"\n")
         for head in heads:
             number += 1
@@ -72,7 +72,8 @@ def read_lines(stream: BinaryIO) -> Iterator[Line]:
         yield _line(number + 1, b"".join(parts), size, b"")
 
 
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a stream, as many at a time as are there. Raises InputError if reading fails."""
     # A thread that waits inside a buffered reader holds its lock, and Python aborts when it
     # ends meanwhile; the raw file under it has no lock.
     raw = getattr(stream, "raw", stream)

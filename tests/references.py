@@ -1,4 +1,4 @@
-"""Our Transformers in other people's programs: transformers and CTranslate2."""
+"""Our networks in other people's programs: transformers and CTranslate2."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genkit_export.architectures.bert import Bert, BertConfig
 from genkit_export.architectures.transformer import Transformer, TransformerConfig
+from genkit_export.checkpoints.bert import to_transformers, transformers_config
 from genkit_export.checkpoints.marian import marian_config, to_marian
 from genkit_export.read import header, read
 
 if TYPE_CHECKING:
     import ctranslate2
     from tokenizers import Tokenizer
-    from transformers import MarianMTModel
+    from transformers import BertForMaskedLM, FillMaskPipeline, MarianMTModel
 
 EN_DE = Path(__file__).parents[1] / "weights" / "translate" / "en-de"
 UNK = 1
@@ -73,3 +75,36 @@ def ctranslate2_ids(
     pieces = [[tokenizer.id_to_token(i) for i in row] for row in rows]
     results = translator.translate_batch(pieces, disable_unk=True, return_end_token=True, **options)
     return [[tokenizer.token_to_id(t) for t in result.hypotheses[0]] for result in results]
+
+
+def load_bert(folder: Path) -> Bert:
+    """The PyTorch network of the checkpoint in a folder, in float32."""
+    checkpoint = read(folder / "checkpoint.safetensors")
+    description = header(checkpoint, "genkit")
+    assert description is not None
+    model = Bert(BertConfig(**description["config"]))  # type: ignore[arg-type]
+    model.load_state_dict({name: t.float() for name, t in checkpoint.tensors.items()})
+    return model.eval()
+
+
+def bert_twin(model: Bert, attention: str = "eager") -> BertForMaskedLM:
+    """transformers' model with the same weights."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(**transformers_config(model), attn_implementation=attention)
+    twin = BertForMaskedLM(config)
+    twin.load_state_dict(to_transformers(model))
+    return twin.eval().to(model.embeddings.words.weight.dtype)
+
+
+def fill_pipeline(model: Bert, tokenizer: Tokenizer) -> FillMaskPipeline:
+    """transformers' pipeline with the same weights, as it runs by default."""
+    from transformers import FillMaskPipeline, PreTrainedTokenizerFast
+
+    special = {
+        f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")
+    }
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=model.config.max_positions, **special
+    )
+    return FillMaskPipeline(bert_twin(model, "sdpa"), fast, device="cpu")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from genkit.errors import UsageError
-from genkit.files import find_sources, plan, split_list
+from genkit.files import find_sources, plan, split_list, stream_sources
 
 
 @pytest.fixture
@@ -65,8 +66,30 @@ class TestSources:
             find_sources(["-", "-"])
 
     def test_lists(self) -> None:
-        assert split_list(b"a.jpg\r\n\nb c.jpg\n", null=False) == ["a.jpg", "b c.jpg"]
-        assert split_list(b"a\nb.jpg\0c.jpg\0", null=True) == ["a\nb.jpg", "c.jpg"]
+        assert list(split_list([b"a.j", b"pg\r\n\nb c.jpg\n"], null=False)) == ["a.jpg", "b c.jpg"]
+        assert list(split_list([b"a\nb.jpg\0c.jpg"], null=True)) == ["a\nb.jpg", "c.jpg"]
+
+    def test_a_name_is_given_as_soon_as_it_is_there(self) -> None:
+        def chunks() -> Iterator[bytes]:
+            yield b"a.jpg\nb."
+            raise TimeoutError
+
+        names = split_list(chunks(), null=False)
+        assert next(names) == "a.jpg"
+        with pytest.raises(TimeoutError):
+            next(names)
+
+    def test_a_stream_of_names(self, folder: Path) -> None:
+        (folder / "empty").mkdir()
+        names = ["no.jpg", "in", "empty", "x" * 5000]
+        assert [str(s) for s in stream_sources(names)] == [
+            "no.jpg",
+            "in/a.JPG",
+            "in/b.png",
+            "empty",
+            "x" * 5000,
+        ]
+        assert len(list(stream_sources(["in"], recursive=True))) == 4
 
 
 class TestTargets:

@@ -47,6 +47,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         "from genkit.cli.app import main; main(['--version'])",
         "from genkit.cli.app import main; main(['--help'])",
         "from genkit.cli.app import main; main(['translate', '--help'])",
+        "from genkit.cli.app import main; main(['classify', '--help'])",
         "from genkit.cli.app import main; main(['cyclegan', '--help'])",
         "from genkit.cli.app import main; main(['inpaint', '--help'])",
         "from genkit.cli.app import main; main(['sample', '--help'])",

@@ -26,6 +26,7 @@ __all__ = ["COMMANDS", "app", "main"]
 COMMANDS = {
     "translate": "Translate text, line by line.",
     "fill": "Fill the gaps in a text, line by line.",
+    "classify": "Name what pictures show.",
     "sample": "Make pictures from noise.",
     "cyclegan": "Turn photographs into photographs of another kind.",
     "inpaint": "Fill holes in photographs.",

@@ -7,22 +7,35 @@ them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 
 import typer
 
 from genkit.errors import ExitCode, InputError, UsageError
-from genkit.files import KINDS, SUFFIXES, Job, Source, find_sources, plan, split_list
+from genkit.files import KINDS, PIPE, SUFFIXES, Job, Source, find_sources, plan, split_list
 from genkit.streams import Streams, atomic_file
+from genkit.text import read_chunks
 
 if TYPE_CHECKING:
     from genkit.images import Picture
 
-__all__ = ["Batch", "Work", "find_jobs", "parse_kind", "read_bytes", "read_picture", "run_jobs"]
+__all__ = [
+    "AHEAD",
+    "THREADS",
+    "Batch",
+    "Work",
+    "find_jobs",
+    "parse_kind",
+    "read_bytes",
+    "read_names",
+    "read_picture",
+    "run_jobs",
+    "save_picture",
+]
 
 THREADS = 4
 AHEAD = THREADS + 2
@@ -62,15 +75,9 @@ def find_jobs(
     json: bool,
 ) -> list[Job]:
     """What the arguments and options of a command come to. Raises UsageError or InputError."""
-    if null and files_from is None:
-        raise UsageError("-0 says how --files-from is read, which is not given")
+    named, listed = read_names(streams, names, files_from=files_from, null=null)
+    named += listed
     kind = parse_kind(kind)
-    named = list(names or ())
-    if files_from is not None:
-        if files_from == "-" and "-" in named:
-            raise UsageError("standard input cannot hold both a picture and the list of files")
-        data = streams.stdin.read() if files_from == "-" else read_bytes(Path(files_from))
-        named += split_list(data, null)
     exclude = None if output in (None, "-") else Path(str(output))
     jobs = plan(find_sources(named, recursive=recursive, exclude=exclude), output, kind)
     if any(job.target is None for job in jobs):
@@ -78,9 +85,36 @@ def find_jobs(
             raise UsageError("standard output cannot hold both a picture and JSON", hint="add -o")
         if streams.stdout.isatty():
             raise UsageError("a terminal cannot show a picture", hint="add -o FILE, or a pipe")
-    if any(job.source.path is None for job in jobs) and streams.stdin.isatty():
-        raise UsageError("standard input is a terminal, not a picture", hint="name a file")
     return jobs
+
+
+def read_names(
+    streams: Streams, names: Sequence[str] | None, *, files_from: str | None, null: bool
+) -> tuple[list[str], Iterator[str]]:
+    """The names that are arguments, and those of ``--files-from``, which are read when they are
+    asked for. Raises UsageError or InputError.
+    """
+    named = list(names or ())
+    if null and files_from is None:
+        raise UsageError("-0 says how --files-from is read, which is not given")
+    if PIPE in named and files_from == PIPE:
+        raise UsageError("standard input cannot hold both a picture and the list of files")
+    if PIPE in named and streams.stdin.isatty():
+        raise UsageError("standard input is a terminal, not a picture", hint="name a file")
+    if files_from is None:
+        return named, iter(())
+    if files_from == PIPE:
+        return named, split_list(read_chunks(streams.stdin), null)
+    try:
+        file = Path(files_from).open("rb", buffering=0)  # noqa: SIM115 - closed by _chunks_of
+    except OSError as error:
+        raise InputError(f"{files_from}: {error.strerror}") from error
+    return named, split_list(_chunks_of(file), null)
+
+
+def _chunks_of(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        yield from read_chunks(file)
 
 
 def run_jobs(streams: Streams, jobs: Sequence[Job], work: Work[Loaded], batch: Batch) -> None:
@@ -109,7 +143,7 @@ def _run(
     streams: Streams, jobs: Sequence[Job], work: Work[Loaded], batch: Batch, report: _Report
 ) -> None:
     loading: deque[tuple[Job, Future[Loaded]]] = deque()
-    saving: deque[tuple[Job, Future[_Saved]]] = deque()
+    saving: deque[tuple[Job, Future[Saved]]] = deque()
     waiting = iter(jobs)
     pool = ThreadPoolExecutor(THREADS, "pictures")
 
@@ -145,18 +179,18 @@ def _after(
     job: Job,
     batch: Batch,
     pool: ThreadPoolExecutor,
-) -> Future[_Saved]:
+) -> Future[Saved]:
     """Run a picture as soon as it is decoded and have the result saved; errors wait with it."""
     try:
-        return pool.submit(_save, run(loaded.result()), job, batch)
+        return pool.submit(save_picture, run(loaded.result()), job, batch.quality)
     except InputError as error:
-        failed: Future[_Saved] = Future()
+        failed: Future[Saved] = Future()
         failed.set_exception(error)
         return failed
 
 
 @dataclass(frozen=True)
-class _Saved:
+class Saved:
     """A result that was encoded: where it was not written to a file, its bytes."""
 
     height: int
@@ -164,15 +198,16 @@ class _Saved:
     data: bytes | None
 
 
-def _save(picture: Picture, job: Job, batch: Batch) -> _Saved:
+def save_picture(picture: Picture, job: Job, quality: int | None = None) -> Saved:
+    """Encode a picture and write it where the job says, if that is a file. Raises InputError."""
     from genkit.images import encode
 
-    data = encode(picture, job.kind, batch.quality)
+    data = encode(picture, job.kind, quality)
     if job.target is not None:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(job.target) as file:
             file.write(data)
-    return _Saved(*picture.size, None if job.target is not None else data)
+    return Saved(*picture.size, None if job.target is not None else data)
 
 
 @dataclass
@@ -187,7 +222,7 @@ class _Report:
         self.streams.note(f"{job.target} is there already")
         self._record(job, kept=True)
 
-    def done(self, job: Job, future: Future[_Saved]) -> None:
+    def done(self, job: Job, future: Future[Saved]) -> None:
         try:
             saved = future.result()
         except InputError as error:
@@ -201,7 +236,7 @@ class _Report:
         self._record(job, saved)
 
     def _record(
-        self, job: Job, saved: _Saved | None = None, *, kept: bool = False, error: str | None = None
+        self, job: Job, saved: Saved | None = None, *, kept: bool = False, error: str | None = None
     ) -> None:
         if self.json:
             self.streams.write_json(
@@ -221,21 +256,30 @@ def read_picture(source: Source, piped: bytes | None = None) -> Picture:
     """Read and decode a picture. Raises InputError."""
     from genkit.images import decode
 
-    if source.path is None:
+    try:
+        if source.path is not None:
+            piped = _read(source.path)
         assert piped is not None
         return decode(piped)
+    except MemoryError as error:
+        raise InputError("does not fit into memory") from error
+
+
+def _read(path: Path) -> bytes:
     try:
-        return decode(source.path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise InputError(error.strerror or str(error)) from error
+    except ValueError as error:  # a list that was made for -0 and is read by lines
+        raise InputError("its name has a NUL byte", hint="-0 parts the names at them") from error
 
 
 def read_bytes(path: Path) -> bytes:
     """The contents of a file. Raises InputError, which names it."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
+        return _read(path)
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def parse_kind(name: str | None) -> str | None:

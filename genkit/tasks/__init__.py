@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from genkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from genkit.tasks.classify import Classifier
     from genkit.tasks.cyclegan import PictureTranslator
     from genkit.tasks.fill import Filler
     from genkit.tasks.inpaint import Inpainter
@@ -20,6 +21,7 @@ __all__ = ["TASKS", "load"]
 TASKS = {
     "translate": ("genkit.tasks.translate", "Translator"),
     "fill": ("genkit.tasks.fill", "Filler"),
+    "classify": ("genkit.tasks.classify", "Classifier"),
     "sample": ("genkit.tasks.sample", "Sampler"),
     "cyclegan": ("genkit.tasks.cyclegan", "PictureTranslator"),
     "inpaint": ("genkit.tasks.inpaint", "Inpainter"),
@@ -46,6 +48,17 @@ def load(
     precision: str = "auto",
     threads: int | None = None,
 ) -> Filler: ...
+
+
+@overload
+def load(
+    task: Literal["classify"],
+    model: str | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> Classifier: ...
 
 
 @overload

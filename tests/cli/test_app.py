@@ -68,6 +68,7 @@ class TestHelp:
         assert {path.stem for path in folder.glob("*.py")} == {
             *COMMANDS,
             "__init__",
+            "ahead",
             "app",
             "gallery",
             "lines",

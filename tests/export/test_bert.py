@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import torch
+from references import bert_twin
 from small_bert import MASK, masked_rows, perturbed, small_config
 
 from genkit_export.architectures.bert import Bert, BertConfig
-from genkit_export.checkpoints.bert import to_transformers, transformers_config
-
-if TYPE_CHECKING:
-    from transformers import BertForMaskedLM
+from genkit_export.checkpoints.bert import to_transformers
 
 SHAPES = ((1, 5), (4, 9), (7, 30))
-
-
-def bert_twin(model: Bert) -> BertForMaskedLM:
-    """transformers' model with the same weights."""
-    from transformers import BertConfig, BertForMaskedLM
-
-    config = BertConfig(**transformers_config(model), attn_implementation="eager")
-    twin = BertForMaskedLM(config)
-    twin.load_state_dict(to_transformers(model))
-    return twin.eval().to(model.embeddings.words.weight.dtype)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

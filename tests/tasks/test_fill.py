@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from references import fill_pipeline
 from small_bert import (
     MASK,
     SPECIAL,
@@ -90,22 +91,10 @@ class TestAnswers:
             assert [a.score for a in answers] == pytest.approx(best.tolist(), abs=1e-4)
 
     def test_equal_those_of_the_pipeline(self, filler: Filler, network: Bert) -> None:
-        from transformers import BertConfig, BertForMaskedLM, FillMaskPipeline
-        from transformers import PreTrainedTokenizerFast as Fast
-
-        from genkit_export.checkpoints.bert import to_transformers, transformers_config
-
-        twin = BertForMaskedLM(BertConfig(**transformers_config(network)))
-        twin.load_state_dict(to_transformers(network))
-        names = dict(zip("pad unk cls sep mask".split(), TOKENS, strict=False))
-        special = {f"{name}_token": token for name, token in names.items()}
+        targets = ["dog", "cat", "moon"]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pipeline = FillMaskPipeline(
-                twin.eval(), Fast(tokenizer_object=tokenizer(), **special), device="cpu"
-            )
-            targets = ["dog", "cat", "moon"]
-            theirs = pipeline(TEXTS[0], targets=targets)
+            theirs = fill_pipeline(network, tokenizer())(TEXTS[0], targets=targets)
         ours = only(filler.fill([TEXTS[0]], targets=targets)).masks[0]
         assert [a.text for a in ours] == [one["token_str"] for one in theirs]
         assert [a.probability for a in ours] == pytest.approx(
