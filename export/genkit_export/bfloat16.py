@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from genkit.devices import bfloat16_units, default_threads
+from genkit.errors import first_line
 from genkit.openvino import open_graph
 
 from .folder import Exported
@@ -75,7 +76,10 @@ def _difference(
         with torch.no_grad():
             expected, _ = module(*inputs.values())
         feeds = {name: value.numpy() for name, value in inputs.items()}
-        (result,) = session.run([RESULT], feeds)
+        try:
+            (result,) = session.run([RESULT], feeds)
+        except Exception as error:  # neither ONNX Runtime's nor OpenVINO's have a base of their own
+            return None, f"OpenVINO cannot run it: {first_line(error)}"
         off = (torch.from_numpy(result).float() - expected.clamp(0, BYTES)).abs().max()
         worst = max(worst, float(off) / BYTES)
     return worst, ""

@@ -144,12 +144,12 @@ def load_generator(folder: Path) -> nn.Module:
     from genkit_export.read import read
     from genkit_export.registry import ARCHITECTURES
 
-    checkpoint = read(folder / "checkpoint.safetensors")
-    description = own.describe(checkpoint)
+    path = folder / "checkpoint.safetensors"
+    description = own.describe(read(path))
     assert description is not None
     architecture = ARCHITECTURES[description.architecture]
     network = architecture.network(architecture.config(**description.config))
-    network.load_state_dict({name: t.float() for name, t in checkpoint.tensors.items()})
+    own.load_weights(path, network)
     with_own_statistics(network.eval())
     return PictureGenerator(network)
 

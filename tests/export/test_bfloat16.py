@@ -44,10 +44,12 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
     """Offer bf16 on a machine where it is some levels off, or cannot be measured."""
 
     def offer(
-        levels: int = 5, units: bool | None = True, reason: str = "", tolerance: float = 0.05
+        levels: int = 5, units: bool | None = True, reason: str = "", breaks: str = ""
     ) -> tuple[Exported, str]:
         def run(outputs: Any, feeds: Any) -> Any:
             assert outputs == ["result"]
+            if breaks:
+                raise RuntimeError(breaks)
             return [155 + levels * (feeds["image"] == 100)]
 
         def open_graph(ort: Any, path: Path, settings: Any, precision: str) -> Any:
@@ -59,7 +61,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
         said: list[str] = []
         shapes = [(1, 2, 3), (2, 4, 4)]
         offered = offer_bf16(
-            EXPORTED, "generate", Negative(), Path("folder"), make_inputs, shapes, tolerance,
+            EXPORTED, "generate", Negative(), Path("folder"), make_inputs, shapes, 0.05,
             said.append,
         )  # fmt: skip
         return offered, said[0]
@@ -85,6 +87,7 @@ def test_it_is_offered_where_pictures_are_close(offer: Offer) -> None:
         ({"levels": 14}, "at most 5.3e-02; it is not offered, for 5e-02 is allowed"),
         ({"units": False}, "not offered: this processor is not known to have bfloat16 units"),
         ({"units": None}, "not offered: this processor is not known to have bfloat16 units"),
+        ({"breaks": "no such\nat 0"}, "not offered: OpenVINO cannot run it: no such"),
         ({"reason": "it is old"}, "not offered: OpenVINO cannot be used: it is old"),
     ],
 )
