@@ -38,9 +38,10 @@ def recognise(checkpoint: Checkpoint, layouts: Sequence[Layout], forced: str | N
     the nearest ones and what they lack; UsageError for a layout that is not known.
     """
     if forced:
+        names = ", ".join(one.name for one in layouts)
         layouts = [one for one in layouts if forced in (one.name, one.architecture)]
         if not layouts:
-            raise UsageError(f"no such layout: {forced!r}")
+            raise UsageError(f"no such layout: {forced!r}", hint=f"one of: {names}")
     for layout in layouts:
         if layout.header and layout.header in checkpoint.metadata:
             return Fit(layout, "", ())
@@ -48,7 +49,7 @@ def recognise(checkpoint: Checkpoint, layouts: Sequence[Layout], forced: str | N
     for found in fits:
         if not found.missing:
             return found
-    raise _unknown(checkpoint, sorted(fits, key=lambda fit: -fit.share)[:NEAREST])
+    raise _unknown(checkpoint, sorted(fits, key=lambda fit: -fit.share)[:NEAREST], bool(forced))
 
 
 def fit(layout: Layout, names: Iterable[str]) -> Fit:
@@ -82,11 +83,12 @@ def choose_prefix(fit: Fit, settings: Settings) -> str:
     return f"{chosen}." if chosen else ""
 
 
-def _unknown(checkpoint: Checkpoint, nearest: Sequence[Fit]) -> InputError:
-    near = [fit for fit in nearest if fit.share]
+def _unknown(checkpoint: Checkpoint, nearest: Sequence[Fit], forced: bool) -> InputError:
+    near = [fit for fit in nearest if fit.share or forced]
     names = sorted(checkpoint.tensors)
     held = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
-    hints = [f"nearest is {one.layout.name}, but for {', '.join(one.missing)}" for one in near]
+    hints = [f"{one.layout.name}, but for {', '.join(one.missing)}" for one in near]
+    hints[:1] = [f"nearest is {hint}" for hint in hints[:1]]
     if not hints:
         hints = ["no key of any layout is in it"]
     return InputError(

@@ -34,7 +34,7 @@ class BertConfig:
     pad_id: int = 0
 
     def __post_init__(self) -> None:
-        if self.d_model % self.num_heads:
+        if self.num_heads < 1 or self.d_model % self.num_heads:
             raise ValueError(f"d_model {self.d_model} must be a multiple of num_heads")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {self.activation!r}")

@@ -43,7 +43,7 @@ def resnet(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Load
         "width": settings.read("width", first.shape[0]),
         "blocks": settings.read("blocks", blocks),
         "norm": settings.read("norm", "batch" if "model.2.weight" in weights else "instance"),
-        "dropout": settings.read("dropout", bool(count(weights, "model.*.conv_block.6.weight"))),
+        "dropout": settings.read("dropout", not count(weights, "model.*.conv_block.5.weight")),
         "upsample": "transposed",
         "in_channels": settings.read("in_channels", first.shape[1]),
         "out_channels": settings.read("out_channels", 3 if last is None else last.shape[0]),
