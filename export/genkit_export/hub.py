@@ -4,6 +4,7 @@ The only network access of genkit. Cache, tokens and offline mode are those of `
 """
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,10 @@ def fetch(repository: Repository) -> Path:
     InputError, in one line, if that fails.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
 
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     name, revision = repository.name, repository.revision
     try:
         if constants.HF_HUB_OFFLINE:

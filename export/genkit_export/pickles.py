@@ -130,8 +130,8 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
         if top == "torch":
             if name in DTYPES:
                 return DTYPES[name]
-            if isinstance(getattr(torch, name, None), torch.dtype):
-                return getattr(torch, name)
+            if isinstance(vars(torch).get(name), torch.dtype):
+                return vars(torch)[name]
         elif top == "builtins":
             if name not in PLAIN:
                 raise RefusedError(full)

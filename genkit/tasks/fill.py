@@ -266,7 +266,8 @@ class Filler:
 
     def _pieces(self, target: str) -> tuple[int, ...]:
         """The tokens of a target. Raises UsageError."""
-        (pieces,) = self._tokenizer.encode([target], special=False)
+        # Of a word inside of a text: in some vocabularies its token begins with the space before it.
+        (pieces,) = self._tokenizer.encode([f" {target}"], special=False)
         assert self.model.card.text is not None
         if not pieces or set(pieces) & set(self.model.card.text.suppress_ids):
             raise UsageError(f"{self.model.card.name} cannot spell the target {target!r}")

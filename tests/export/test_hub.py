@@ -92,10 +92,16 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(f"{self.command} {self.path}")
         self.server.tokens.add(self.headers.get("Authorization"))
         parts = self.path.partition("?")[0].strip("/").split("/")
+        files = sorted(self.server.folder.iterdir())
         match parts:
+            case ["api", "models", "somebody", "horses", "tree", *_]:
+                tree = [
+                    {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": COMMIT}
+                    for path in files
+                ]
+                self.send(json.dumps(tree).encode(), "application/json")
             case ["api", "models", "somebody", "horses", *_]:
-                files = sorted(path.name for path in self.server.folder.iterdir())
-                siblings = [{"rfilename": name} for name in files]
+                siblings = [{"rfilename": path.name} for path in files]
                 body = {"id": "somebody/horses", "sha": COMMIT, "siblings": siblings}
                 self.send(json.dumps(body).encode(), "application/json")
             case ["somebody", "horses", "resolve", _, name]:
@@ -155,7 +161,7 @@ def inspect(name: str, environment: dict[str, str], **changes: str) -> Run:
 
 def test_a_model_of_the_hub(server: Server, environment: dict[str, str]) -> None:
     run = inspect("hf:somebody/horses@main", environment)
-    assert run.code == 0, run.err
+    assert (run.code, run.err) == (0, "")
     record = json.loads(run.out)
     assert (record["layout"], record["folder"]) == ("junyanz-resnet", None)
     loaded = {path.rpartition("/")[2] for path in server.asked if "/resolve/" in path}

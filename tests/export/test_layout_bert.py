@@ -61,7 +61,7 @@ def byte_level(folder: Path) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=300,
+        vocab_size=310,
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -201,6 +201,21 @@ def test_the_words_are_those_of_transformers(
     ]
     found = torch.tensor([answer.score for answer in answers])
     torch.testing.assert_close(found, best.values, atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_a_target_of_roberta_is_a_word_inside_of_a_text(
+    folders: dict[str, tuple[Path, Path]],
+) -> None:
+    theirs, ours = folders["hf-roberta"]
+    tokenizer = reference_tokenizer(theirs)
+    vocabulary = tokenizer.get_vocab()
+    word = next(piece[1:] for piece in sorted(vocabulary) if re.fullmatch("Ġ[a-z]{2,}", piece))
+    ids = tokenizer("The dog is <mask>.", return_tensors="pt").input_ids
+    logits = reference(theirs)(input_ids=ids).logits[ids == tokenizer.mask_token_id]
+    (filling,) = genkit.load("fill", str(ours)).fill(["The dog is <mask>."], targets=[word])
+    score = float(logits[0].log_softmax(-1)[vocabulary[f"Ġ{word}"]])
+    assert filling.masks[0][0].score == pytest.approx(score, abs=1e-4)
 
 
 def test_what_is_read_and_what_is_assumed(folders: dict[str, tuple[Path, Path]]) -> None:

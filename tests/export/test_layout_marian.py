@@ -34,9 +34,9 @@ TEXTS = [
     "The dog barked all night.",
     "  two   spaces and\ta tab ",
     "Wörter mit ü, 日本 and ①½ ﬁne",
-    "a</s>b <unk> >>fr<< <pad>",
+    "<tags> & >>quotes<< 日本 日",
     "?",
-    "Two dogs are running through the snow, one dog is not playing the guitar on stage!",
+    "Two dogs are running through the snow!",
 ]
 
 
@@ -45,11 +45,10 @@ def train(lines: list[str], path: Path, **options: Any) -> None:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
             model_writer=file,
-            vocab_size=110,
             minloglevel=9,
             num_threads=1,
             hard_vocab_limit=False,
-            **{"normalization_rule_name": "nmt_nfkc", **options},
+            **{"vocab_size": 110, "normalization_rule_name": "nmt_nfkc", **options},
         )
 
 
@@ -104,10 +103,10 @@ def reference(folder: Path) -> tuple[Any, Any]:
 def test_translations_are_those_of_transformers(beams: int, folders: tuple[Path, Path]) -> None:
     theirs, ours = folders
     network, tokenizer = reference(theirs)
-    # Each of them one sentence for genkit, with a letter in it.
-    sentences = [text for text in TEXTS if text != "?"]
+    # Each of them is one sentence for genkit, and has a letter in it.
+    sentences = [text for text in TEXTS if text != "?" and "\t" not in text]
     translator = genkit.load("translate", str(ours))
-    decoding = Decoding(beam_size=beams, max_length=30)
+    decoding = Decoding(beam_size=beams, length_penalty=1.0, max_length=30)
     found = translator.translate(sentences, decoding)
     for sentence, result in zip(sentences, found, strict=True):
         rows = tokenizer([sentence.strip()], return_tensors="pt")
@@ -120,7 +119,7 @@ def test_translations_are_those_of_transformers(beams: int, folders: tuple[Path,
             return_dict_in_generate=True,
         )
         (text,) = tokenizer.batch_decode(expected.sequences, skip_special_tokens=True)
-        assert result.text.strip() == text
+        assert result.text.strip() == text, sentence
         if beams > 1:
             score = float(expected.sequences_scores[0])
             assert result.score == pytest.approx(score, abs=1e-4)
@@ -161,7 +160,7 @@ def test_the_target_is_decoded_as_sentencepiece_does(folders: tuple[Path, Path])
         {"add_dummy_prefix": False},
         {"remove_extra_whitespaces": False},
         {"user_defined_symbols": ["Schnee", "ei"]},
-        {"character_coverage": 0.95},
+        {"character_coverage": 0.98},
     ],
 )
 def test_the_choices_of_a_sentencepiece_model(options: dict[str, Any], tmp_path: Path) -> None:
@@ -248,9 +247,9 @@ class TestRefusals:
         self.refuse(folder, "is the vocabulary of another model")
 
     def test_pieces_of_another_kind(self, folder: Path) -> None:
-        train(ENGLISH, folder / "source.spm", model_type="bpe")
+        train(ENGLISH, folder / "source.spm", model_type="bpe", vocab_size=80)
         self.refuse(folder, "of another kind than unigram")
 
     def test_pieces_of_bytes(self, folder: Path) -> None:
-        train(ENGLISH, folder / "source.spm", byte_fallback=True)
+        train(ENGLISH, folder / "source.spm", byte_fallback=True, vocab_size=400)
         self.refuse(folder, "spells in bytes")

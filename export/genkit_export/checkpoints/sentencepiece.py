@@ -5,6 +5,7 @@ a protocol buffer; the few fields that are needed are read here. Marian numbers 
 vocabulary of its own, which source and target share.
 """
 
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from genkit.errors import InputError
 
 NORMAL, USER_DEFINED, BYTE = 1, 4, 6
 UNIGRAM = 1
+PENALTY = 10.0
+"""By how much an unknown character is less likely than any piece."""
+SPECIAL = re.compile(r"<\w+>|>>.+<<")
+"""Tokens that are no text: padding, languages."""
 HIDDEN = "\0"
 """Stands before tokens that no text can have: special ones, and those of the other language."""
 
@@ -66,18 +71,24 @@ def read_sentencepiece(path: Path) -> SentencePiece:
 def to_tokenizer(model: SentencePiece, ids: Mapping[str, int], end: str, unknown: str) -> Tokenizer:
     """A tokeniser that cuts as the model does and numbers as `ids` says, and ends texts with `end`.
 
-    A token of `ids` that is no piece of the model is never found in a text, but is decoded.
+    A token of `ids` that is no piece of the model is decoded, but never found in a text; unless it
+    consists of characters that the model does not know, for which Marian looks among all tokens.
     """
-    size = max(ids.values()) + 1
-    names = [f"{HIDDEN}{i}" for i in range(size)]
-    scores = [0.0] * size
+    known = set("".join(model.pieces))
+    rare = min(model.pieces.values()) - PENALTY
+    names = [f"{HIDDEN}{i}" for i in range(max(ids.values()) + 1)]
+    scores = [0.0] * len(names)
     special = []
     for token, i in ids.items():
-        names[i] = HIDDEN + token
-        if token in model.pieces and token not in (end, unknown):
-            names[i], scores[i] = token, model.pieces[token]
-        elif token.startswith(("<", ">>")) and token.endswith((">", "<<")):
+        if token in (end, unknown) or SPECIAL.fullmatch(token):
+            names[i] = HIDDEN + token
             special.append(names[i])
+        elif token in model.pieces:
+            names[i], scores[i] = token, model.pieces[token]
+        elif known.isdisjoint(token):
+            names[i], scores[i] = token, rare
+        else:
+            names[i] = HIDDEN + token
     tokenizer = Tokenizer(models.Unigram(list(zip(names, scores, strict=True)), ids[unknown]))
     steps: list[normalizers.Normalizer] = []
     if model.charsmap:
