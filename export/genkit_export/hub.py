@@ -63,7 +63,10 @@ def fetch(repository: Repository) -> Path:
     name, revision = repository.name, repository.revision
     try:
         if constants.HF_HUB_OFFLINE:
-            folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+            # Of the snapshot only its place is asked for: what was loaded of it is less than all.
+            folder = Path(
+                snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=[])
+            )
             files = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
             weights = choose(files, repository)
         else:

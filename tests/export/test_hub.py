@@ -171,6 +171,7 @@ def test_a_model_of_the_hub(server: Server, environment: dict[str, str]) -> None
     # Once it is there, it can be had without a network.
     asked = len(server.asked)
     offline = inspect("hf:somebody/horses@main", environment, HF_HUB_OFFLINE="1")
+    assert (offline.code, offline.err) == (0, "")
     assert json.loads(offline.out)["sha256"] == record["sha256"]
     assert len(server.asked) == asked
 

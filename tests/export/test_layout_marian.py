@@ -243,8 +243,11 @@ class TestRefusals:
 
     def test_a_vocabulary_of_another_model(self, folder: Path) -> None:
         vocabulary = json.loads((folder / "vocab.json").read_text())
-        (folder / "vocab.json").write_text(json.dumps(vocabulary | {"more": VOCABULARY}))
-        self.refuse(folder, "is the vocabulary of another model")
+        no_end = {token: i for token, i in vocabulary.items() if i}
+        for wrong in ({"more": VOCABULARY}, {"a": -1}, {"a": "b"}, {"a": 1.5}, {"a": [1]}, None):
+            changed = no_end if wrong is None else vocabulary | wrong
+            (folder / "vocab.json").write_text(json.dumps(changed))
+            self.refuse(folder, "is the vocabulary of another model")
 
     def test_pieces_of_another_kind(self, folder: Path) -> None:
         train(ENGLISH, folder / "source.spm", model_type="bpe", vocab_size=80)

@@ -137,10 +137,12 @@ def _text(
     about = (
         read_json(folder / name) if (folder / (name := "tokenizer_config.json")).exists() else {}
     )
-    ids = {str(token): int(i) for token, i in read_json(folder / "vocab.json").items()}
-    if max(ids.values(), default=-1) >= config["vocab_size"] or "<unk>" not in ids:
+    ids: Mapping[str, int] = read_json(folder / "vocab.json")
+    end = next((token for token, i in ids.items() if i == config["eos_id"]), None)
+    size = config["vocab_size"]
+    fits = all(type(i) is int and 0 <= i < size for i in ids.values())
+    if not fits or end is None or "<unk>" not in ids:
         raise InputError(f"{folder / 'vocab.json'} is the vocabulary of another model")
-    end = next(token for token, i in ids.items() if i == config["eos_id"])
     files = {}
     for spm, name in (("source.spm", SOURCE), ("target.spm", TARGET)):
         tokenizer = to_tokenizer(read_sentencepiece(folder / spm), ids, end, "<unk>")
