@@ -14,7 +14,7 @@ from torch import nn
 from . import cyclegan, fill, inpaint, translate
 from .architectures.bert import Bert, BertConfig
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
-from .architectures.inpaint import Lama, LamaConfig
+from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .architectures.transformer import Transformer, TransformerConfig
 from .checkpoints import bert, distilbert, junyanz, lama, marian, roberta
 from .checkpoints import genkit as own
@@ -40,6 +40,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "transformer": Architecture(TransformerConfig, Transformer, translate.export),
     "cyclegan": Architecture(ResnetConfig, ResnetGenerator, cyclegan.export),
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
+    "gated": Architecture(GatedConfig, Gated, inpaint.export),
     "lama": Architecture(LamaConfig, Lama, inpaint.export),
 }
 
