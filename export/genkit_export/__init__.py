@@ -1,9 +1,10 @@
 """Turns trained PyTorch checkpoints into model folders. Needs the extra `export`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["export_checkpoint"]
+__all__ = ["export_checkpoint", "inspect_checkpoint"]
 
 
 def export_checkpoint(
@@ -13,13 +14,54 @@ def export_checkpoint(
     name: str | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda _: None,
+    arch: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    precision: str = "auto",
 ) -> Path:
     """Write the model folder of a checkpoint to `out` and return `out`; by default that is a folder
     among the user's own models, where `genkit` finds it by its name.
 
+    `checkpoint` is a file or a folder of any layout that genkit knows; `arch` forces one, and
+    `settings` go before what was read or assumed. `precision` is "auto" for all graphs that the
+    checkpoint has data for, "fp32" for that one alone, "int8" to insist on one in eight bits.
     `report` is told what was found and measured. Raises InputError for a file that cannot be used,
     UsageError if `out` is not empty, ModelError if a graph does not compute what PyTorch does.
     """
     from .export import export  # imports torch
 
-    return export(checkpoint, out, name=name, overwrite=overwrite, report=report)
+    return export(
+        checkpoint,
+        out,
+        name=name,
+        overwrite=overwrite,
+        report=report,
+        arch=arch,
+        given=settings,
+        precision=precision,
+    )
+
+
+def inspect_checkpoint(
+    checkpoint: Path, *, arch: str | None = None, settings: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What a checkpoint is, as values that JSON has: layout, architecture, task, number of
+    parameters, and every setting with its value, where it is from and what overrides it.
+
+    Raises InputError for a file that cannot be used, UsageError for settings that it does not have.
+    """
+    from .export import inspect  # imports torch
+
+    found = inspect(checkpoint, arch=arch, given=settings)
+    return {
+        "path": str(checkpoint),
+        "layout": found.layout.name,
+        "title": found.layout.title,
+        "architecture": found.architecture,
+        "task": found.task,
+        "parameters": found.parameters,
+        "sha256": found.checkpoint.sha256,
+        "settings": [
+            {"name": one.name, "value": one.value, "source": one.source, "flag": one.flag}
+            for one in found.settings
+        ],
+    }

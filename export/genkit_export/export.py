@@ -1,22 +1,73 @@
 """From a checkpoint to a model folder, start to end."""
 
-import shutil
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from genkit.errors import InputError
+from genkit.errors import InputError, UsageError
 from genkit.model import user_models
 
-from .checkpoints import genkit as own
+from .checkpoints.genkit import Description
+from .checkpoints.layout import Layout, Loaded, Setting, Settings
 from .folder import new_folder, write_card
 from .read import Checkpoint, read
-from .registry import ARCHITECTURES, Architecture
+from .recognise import choose_prefix, recognise
+from .registry import ARCHITECTURES, LAYOUTS, Architecture
 
-LAYOUT = "genkit"
+COUNTERS = ".num_batches_tracked"
+"""Of batch norms: not in files from before PyTorch 0.4.1, and of no use here."""
+UNKNOWN_LICENSE = "unknown"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a checkpoint was found to be."""
+
+    checkpoint: Checkpoint
+    layout: Layout
+    architecture: str
+    task: str
+    settings: tuple[Setting, ...]
+    loaded: Loaded
+    parameters: int
+
+
+def inspect(
+    path: Path, *, arch: str | None = None, given: Mapping[str, str] | None = None
+) -> Found:
+    """What a checkpoint is, its tensors checked against the architecture's. Raises InputError for
+    one that cannot be used, UsageError for settings that its layout does not have.
+    """
+    checkpoint = read(path)
+    fit = recognise(checkpoint, LAYOUTS, arch)
+    layout, settings = fit.layout, Settings(given)
+    prefix = choose_prefix(fit, settings)
+    weights = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in checkpoint.tensors.items()
+        if name.startswith(prefix)
+    }
+    try:
+        loaded = layout.load(weights, checkpoint, settings)
+    except KeyError as error:
+        raise InputError(f"{path} looks like {layout.name}, but has no {error.args[0]}") from error
+    except (IndexError, ValueError) as error:  # a tensor of too few dimensions, an odd setting
+        raise InputError(f"{path} looks like {layout.name}, but does not fit: {error}") from error
+    if not layout.header:
+        loaded = replace(loaded, card=_card(layout, path, loaded, settings))
+    name = loaded.architecture or layout.architecture
+    if name not in ARCHITECTURES:
+        raise InputError(f"{path} has the unknown architecture {name!r}")
+    rows = tuple(settings.list())
+    with torch.device("meta"):
+        network = _build(ARCHITECTURES[name], path, loaded)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Found(checkpoint, layout, name, loaded.card["task"], rows, loaded, parameters)
 
 
 def export(
@@ -26,64 +77,89 @@ def export(
     name: str | None,
     overwrite: bool,
     report: Callable[[str], None],
+    arch: str | None = None,
+    given: Mapping[str, str] | None = None,
+    precision: str = "auto",
 ) -> Path:
     """See `genkit_export.export_checkpoint`."""
-    checkpoint = read(path)
-    description = own.describe(checkpoint)
-    if description is None:
-        raise InputError(
-            f"{path} is of no layout that genkit knows",
-            hint="a genkit checkpoint describes itself in its header; others cannot be read yet",
-        )
-    architecture = ARCHITECTURES.get(description.architecture)
-    if architecture is None:
-        raise InputError(f"{path} has the unknown architecture {description.architecture!r}")
-    network = _build(architecture, checkpoint, description)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    report(f"{path.name}: {description.architecture}, {count / 1e6:.1f} M parameters")
+    found = inspect(path, arch=arch, given=given)
+    loaded, checkpoint = found.loaded, found.checkpoint
+    report(
+        f"{path.name}: {found.architecture}, {found.parameters / 1e6:.1f} M parameters"
+        + ("" if found.layout.header else f", of the layout {found.layout.name}")
+    )
+    for setting in found.settings:
+        if setting.source == "assumed":
+            report(f"{path.name}: assumed {setting.name}; to override: {setting.flag}")
 
-    fields: dict[str, Any] = {**description.card, "architecture": description.architecture}
+    architecture = ARCHITECTURES[found.architecture]
+    network = _build(architecture, path, loaded)
+    network.load_state_dict(
+        {name: tensor.to(torch.float32) for name, tensor in loaded.weights.items()}, strict=False
+    )
+    fields = {**loaded.card, "architecture": found.architecture}
     if name:
         fields["name"] = name
     fields["origin"] = {
-        **description.card.get("origin", {}),
+        **loaded.card.get("origin", {}),
         "sha256": checkpoint.sha256,
-        "layout": LAYOUT,
+        "layout": found.layout.name,
     }
+    description = Description(
+        found.architecture, loaded.config, fields, _ranges(loaded, precision, path)
+    )
     out = out or user_models() / fields["task"] / fields["name"]
     with new_folder(out, overwrite) as folder:
-        exported = architecture.export(network, description, folder, report)
-        for file in _companions(fields):
-            if not (path.parent / file).is_file():
-                raise InputError(f"{path} needs {file} beside it")
-            shutil.copyfile(path.parent / file, folder / file)
+        exported = architecture.export(network.eval(), description, folder, report)
+        for file, content in loaded.files.items():
+            (folder / file).write_bytes(content)
         write_card(folder, fields, exported)
     return out
 
 
-def _build(
-    architecture: Architecture, checkpoint: Checkpoint, description: own.Description
-) -> nn.Module:
-    """The network with the checkpoint's weights, in float32."""
+def _card(layout: Layout, path: Path, loaded: Loaded, settings: Settings) -> dict[str, Any]:
+    """What the card of a published checkpoint says."""
+    name = path.resolve().name if path.is_dir() else path.stem
+    return {
+        "task": layout.task,
+        "name": re.sub(r"^\W+|[^\w.+-]+", "-", name).strip("-_.") or layout.name,
+        "description": layout.title,
+        "license": settings.assume("license", UNKNOWN_LICENSE),
+        "tags": [],
+        "origin": {"data": [], "figures": []},
+        **loaded.card,
+    }
+
+
+def _build(architecture: Architecture, path: Path, loaded: Loaded) -> nn.Module:
+    """The network, without its weights, which were seen to fit. Raises InputError."""
     try:
-        network = architecture.network(architecture.config(**description.config))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{checkpoint.path}: its configuration does not fit: {error}") from error
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+        network = architecture.network(architecture.config(**loaded.config))
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise InputError(f"{path}: its configuration does not fit: {error}") from error
+    expected, found = _shapes(network.state_dict()), _shapes(loaded.weights)
     wrong = sorted(
         name for name in expected.keys() | found if expected.get(name) != found.get(name)
     )
     if wrong:
         raise InputError(
-            f"{checkpoint.path}: missing, left over or of another shape: {', '.join(wrong[:8])}"
+            f"{path}: missing, left over or of another shape: {', '.join(wrong[:8])}"
             + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else "")
         )
-    network.load_state_dict({name: t.to(torch.float32) for name, t in checkpoint.tensors.items()})
-    return network.eval()
+    return network
 
 
-def _companions(fields: dict[str, Any]) -> list[str]:
-    """Files that lie beside the checkpoint and belong to the model."""
-    tokenizer = fields.get("text", {}).get("tokenizer", {})
-    return sorted(set(tokenizer.values()))
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(t.shape) for name, t in state.items() if not name.endswith(COUNTERS)}
+
+
+def _ranges(loaded: Loaded, precision: str, path: Path) -> Mapping[str, tuple[float, float]]:
+    """What eight-bit graphs are made with: without it there are none. Raises UsageError if they
+    were asked for.
+    """
+    if precision == "int8" and not loaded.ranges:
+        raise UsageError(
+            f"{path} has no ranges of activations, without which there is no int8 graph",
+            hint="the recipes in export/recipes/ measure them",
+        )
+    return {} if precision == "fp32" else loaded.ranges

@@ -110,9 +110,9 @@ class FillGraph:
         words = g("Gather", g("Reshape", ids, vector(-1)), places)
         x = g("Gather", g.weight(array(embeddings.words.weight)), words)
         column = g("Mod", places, g("Shape", ids, start=1))
-        # One table, made when a session opens.
-        segment = g.weight(array(embeddings.segments.weight[0]))
-        table = g("Add", g.weight(array(embeddings.positions.weight)), segment)
+        table = g.weight(array(embeddings.positions.weight))
+        if embeddings.segments is not None:  # one table, made when a session opens
+            table = g("Add", table, g.weight(array(embeddings.segments.weight[0])))
         x = g("Add", x, g("Gather", table, column))
         x = self.norm(x, embeddings.norm)  # (tokens, d_model)
         for i, layer in enumerate(self.model.encoder):

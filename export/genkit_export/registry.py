@@ -1,7 +1,7 @@
-"""The table of everything that can be exported.
+"""The tables of everything that can be exported.
 
-A row says how an architecture is built and how its graphs are made. A layout of `checkpoints/`
-ends in one of these rows.
+A row of `LAYOUTS` says how a published checkpoint is recognised and read; it ends in a row of
+`ARCHITECTURES`, which says how a network is built and how its graphs are made.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,10 @@ from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .architectures.swin import Swin, SwinConfig
 from .architectures.transformer import Transformer, TransformerConfig
 from .architectures.vit import ViT, ViTConfig
+from .checkpoints import bert, distilbert, junyanz, lama, marian, roberta
+from .checkpoints import genkit as own
 from .checkpoints.genkit import Description
+from .checkpoints.layout import Layout
 from .folder import Exported
 
 Report = Callable[[str], None]
@@ -44,3 +47,27 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "vit": Architecture(ViTConfig, ViT, classify.export),
     "swin": Architecture(SwinConfig, Swin, classify.export),
 }
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout("genkit", "", "", (), own.load, "genkit's own", header=own.KEY),
+    Layout(
+        "junyanz-resnet", "cyclegan", "cyclegan", junyanz.RESNET, junyanz.resnet,
+        "A CycleGAN generator of residual blocks (junyanz/pytorch-CycleGAN-and-pix2pix)",
+    ),
+    Layout(
+        "junyanz-unet", "pix2pix", "cyclegan", junyanz.UNET, junyanz.unet,
+        "A pix2pix generator, a U-Net (junyanz/pytorch-CycleGAN-and-pix2pix)",
+    ),
+    Layout("lama", "lama", "inpaint", lama.KEYS, lama.load, "LaMa (advimman/lama)"),
+    Layout("hf-bert", "bert", "fill", bert.KEYS, bert.load, "A BERT of Hugging Face"),
+    Layout("hf-roberta", "bert", "fill", roberta.KEYS, roberta.load, "A RoBERTa of Hugging Face"),
+    Layout(
+        "hf-distilbert", "bert", "fill", distilbert.KEYS, distilbert.load,
+        "A DistilBERT of Hugging Face",
+    ),
+    Layout(
+        "hf-marian", "transformer", "translate", marian.KEYS, marian.load,
+        "A Marian or OPUS-MT model of Hugging Face",
+    ),
+)  # fmt: skip
+"""Name, architecture, task, keys, reader, title. The first that fits is taken."""

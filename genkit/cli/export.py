@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from genkit.cli.options import QuietOption, VerboseOption, streams_of
-from genkit.errors import RuntimeUnavailableError
+from genkit.cli.options import JsonOption, QuietOption, VerboseOption, streams_of
+from genkit.errors import RuntimeUnavailableError, UsageError
 
 __all__ = ["app"]
 
 # What the extra `export` installs.
-NEEDED = ("torch", "onnx", "onnxscript", "safetensors")
+NEEDED = ("torch", "onnx", "onnxscript", "safetensors", "huggingface_hub")
+HUB = "hf:"
+PRECISIONS = ("auto", "fp32", "int8")
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -22,7 +25,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def export(
     ctx: typer.Context,
-    checkpoint: Annotated[Path, typer.Argument(help="A trained checkpoint.", show_default=False)],
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|DIR|hf:OWNER/NAME[@REVISION]",
+            help="A trained checkpoint: a file, a folder, or a model of the Hugging Face hub.",
+            show_default=False,
+        ),
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -39,12 +49,42 @@ def export(
             "--name",
             metavar="NAME",
             help="What to call the model.",
-            show_default="as the checkpoint says",
+            show_default="as the checkpoint says, or as its file is called",
         ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder that is not empty.")
     ] = False,
+    inspect: Annotated[
+        bool, typer.Option("--inspect", help="Say what the checkpoint is, and write nothing else.")
+    ] = False,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch",
+            metavar="LAYOUT",
+            help="Take the checkpoint for one of this layout or architecture.",
+            show_default="what its tensors are called like",
+        ),
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Override what was read or assumed (see --inspect). May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="auto|fp32|int8",
+            help="Graphs to write. 'auto': all that the checkpoint has data for; fp32 always.",
+        ),
+    ] = "auto",
+    json: JsonOption = False,
     quiet: QuietOption = 0,
     verbose: VerboseOption = 0,
 ) -> None:
@@ -53,19 +93,46 @@ def export(
     \b
     genkit export weights/translate/en-de/checkpoint.safetensors -o my-model
     genkit translate --model ./my-model "Good morning."
+    genkit export --inspect latest_net_G.pth
+    genkit export hf:Helsinki-NLP/opus-mt-en-de
 
-    The graphs are compared with PyTorch before the folder is written. Prints the folder.
-    Needs PyTorch: pip install 'genkit-onnx[export]'.
+    What kind of checkpoint it is, is told by the names of its tensors. Nothing in it is ever
+    executed. The graphs are compared with PyTorch before the folder is written. Prints the
+    folder. Needs PyTorch: pip install 'genkit-onnx[export]'.
     """
     streams = streams_of(ctx, quiet, verbose)
+    settings = dict(_setting(text) for text in given or ())
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"no such precision: {precision!r}", hint=f"one of: {', '.join(PRECISIONS)}"
+        )
+    record: dict[str, Any] = {}
+    folder = None
     try:
-        from genkit_export import export_checkpoint
+        from genkit_export import export_checkpoint, inspect_checkpoint
 
         # PyTorch's exporter prints to stdout, where only data belongs.
         with contextlib.redirect_stdout(streams.stderr):
-            folder = export_checkpoint(
-                checkpoint, output, name=name, overwrite=overwrite, report=streams.tell
-            )
+            path = Path(checkpoint)
+            if checkpoint.startswith(HUB):
+                from genkit_export.hub import fetch, parse
+
+                repository = parse(checkpoint)
+                name = name or repository.name.rpartition("/")[2]
+                path = fetch(repository)
+            if inspect or json:
+                record = inspect_checkpoint(path, arch=arch, settings=settings)
+            if not inspect:
+                folder = export_checkpoint(
+                    path,
+                    output,
+                    name=name,
+                    overwrite=overwrite,
+                    report=streams.tell,
+                    arch=arch,
+                    settings=settings,
+                    precision=precision,
+                )
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in NEEDED:
@@ -74,4 +141,31 @@ def export(
             f"export needs {missing}, which is not installed",
             hint="pip install 'genkit-onnx[export]'",
         ) from error
-    streams.write(f"{folder}\n")
+    if json:
+        streams.write_json({**record, "folder": None if folder is None else str(folder)})
+    elif inspect:
+        streams.write("".join(f"{line}\n" for line in _lines(record)))
+    else:
+        streams.write(f"{folder}\n")
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"--set takes NAME=VALUE, not {text!r}")
+    return name.replace("-", "_"), value
+
+
+def _lines(record: dict[str, Any]) -> Iterator[str]:
+    """What a checkpoint is, as a table."""
+    yield f"layout        {record['layout']}: {record['title']}"
+    yield f"architecture  {record['architecture']}"
+    yield f"task          {record['task']}"
+    yield f"parameters    {record['parameters']:,}"
+    rows = [
+        (one["name"], str(one["flag"]).partition("=")[2], one["source"], one["flag"])
+        for one in record["settings"]
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

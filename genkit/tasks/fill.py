@@ -247,9 +247,13 @@ class Filler:
         if isinstance(texts, str):
             raise TypeError("texts must be a list of strings; for one text: [text]")
         split = [tuple(MASK.split(text)) for text in texts]
-        encoded = iter(
-            self._tokenizer.encode([part for parts in split for part in parts[::2]], special=False)
-        )
+        # A mask takes the space before it, as the word will that it hides.
+        pieces = [
+            part if i == len(parts) - 1 else part.rstrip()
+            for parts in split
+            for i, part in list(enumerate(parts))[::2]
+        ]
+        encoded = iter(self._tokenizer.encode(pieces, special=False))
         parsed = []
         for parts in split:
             row = list(next(encoded))
@@ -262,7 +266,8 @@ class Filler:
 
     def _pieces(self, target: str) -> tuple[int, ...]:
         """The tokens of a target. Raises UsageError."""
-        (pieces,) = self._tokenizer.encode([target], special=False)
+        # Of a word inside of a text: in some vocabularies its token begins with the space before it.
+        (pieces,) = self._tokenizer.encode([f" {target}"], special=False)
         assert self.model.card.text is not None
         if not pieces or set(pieces) & set(self.model.card.text.suppress_ids):
             raise UsageError(f"{self.model.card.name} cannot spell the target {target!r}")

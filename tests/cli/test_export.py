@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,27 @@ from shell import genkit, process
 
 import genkit_export
 from genkit.errors import InputError
+
+PLAIN = {
+    "name": None,
+    "overwrite": False,
+    "arch": None,
+    "settings": {},
+    "precision": "auto",
+}
+RECORD = {
+    "path": "a.pth",
+    "layout": "junyanz-resnet",
+    "title": "A generator",
+    "architecture": "cyclegan",
+    "task": "cyclegan",
+    "parameters": 11378179,
+    "sha256": "0" * 64,
+    "settings": [
+        {"name": "width", "value": 64, "source": "read", "flag": "--set width=64"},
+        {"name": "license", "value": "x=y", "source": "assumed", "flag": "--set license=x=y"},
+    ],
+}
 
 
 @pytest.fixture
@@ -27,16 +49,26 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         report("12 layers")
         return out
 
+    def inspect_checkpoint(checkpoint: Path, **options: Any) -> dict[str, Any]:
+        calls.append((checkpoint, options))
+        return RECORD
+
     monkeypatch.setattr(genkit_export, "export_checkpoint", export_checkpoint)
+    monkeypatch.setattr(genkit_export, "inspect_checkpoint", inspect_checkpoint)
     return calls
 
 
 def test_passes_on_what_was_asked_for(exporter: list[Any]) -> None:
     genkit("export", "a.safetensors", "-o", "b")
-    genkit("export", "a.safetensors", "--output", "b", "--name", "c", "--overwrite")
+    genkit("export", "a.pth", "--output", "b", "--name", "c", "--overwrite")
+    genkit("export", "a.pth", "-o", "b", "--arch", "lama", "--precision", "fp32")
+    genkit("export", "a.pth", "-o", "b", "--set", "num-heads=3", "--set", "license=a=b")
+    settings = {"num_heads": "3", "license": "a=b"}
     assert exporter == [
-        (Path("a.safetensors"), Path("b"), {"name": None, "overwrite": False}),
-        (Path("a.safetensors"), Path("b"), {"name": "c", "overwrite": True}),
+        (Path("a.safetensors"), Path("b"), PLAIN),
+        (Path("a.pth"), Path("b"), PLAIN | {"name": "c", "overwrite": True}),
+        (Path("a.pth"), Path("b"), PLAIN | {"arch": "lama", "precision": "fp32"}),
+        (Path("a.pth"), Path("b"), PLAIN | {"settings": settings}),
     ]
 
 
@@ -48,7 +80,45 @@ def test_prints_the_folder_and_says_the_rest_on_stderr(exporter: list[Any]) -> N
 
 def test_leaves_the_folder_to_the_export_when_none_is_given(exporter: list[Any]) -> None:
     genkit("export", "a.safetensors")
-    assert exporter == [(Path("a.safetensors"), None, {"name": None, "overwrite": False})]
+    assert exporter == [(Path("a.safetensors"), None, PLAIN)]
+
+
+def test_inspects(exporter: list[Any]) -> None:
+    run = genkit("export", "--inspect", "a.pth", "--arch", "cyclegan")
+    assert exporter == [(Path("a.pth"), {"arch": "cyclegan", "settings": {}})]
+    assert (run.code, run.err) == (0, "")
+    assert run.out == (
+        "layout        junyanz-resnet: A generator\n"
+        "architecture  cyclegan\n"
+        "task          cyclegan\n"
+        "parameters    11,378,179\n"
+        "width    64   read     --set width=64\n"
+        "license  x=y  assumed  --set license=x=y\n"
+    )
+
+
+def test_json(exporter: list[Any]) -> None:
+    run = genkit("export", "--inspect", "--json", "a.pth")
+    assert json.loads(run.out) == RECORD | {"folder": None}
+    run = genkit("export", "--json", "a.pth", "-o", "b")
+    assert json.loads(run.out) == RECORD | {"folder": "b"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--set", "width", "--set takes NAME=VALUE, not 'width'"),
+        ("--set", "=3", "--set takes NAME=VALUE, not '=3'"),
+        ("--precision", "fp16", "no such precision: 'fp16'"),
+    ],
+)
+def test_options_that_make_no_sense(
+    option: str, value: str, message: str, exporter: list[Any]
+) -> None:
+    run = genkit("export", "a.pth", option, value)
+    assert (run.code, run.out) == (2, "")
+    assert run.err.startswith(f"genkit: {message}\n")
+    assert not exporter
 
 
 def test_an_error_of_the_export_is_one_of_genkit(
@@ -65,19 +135,20 @@ def test_an_error_of_the_export_is_one_of_genkit(
     )
 
 
-@pytest.mark.parametrize("missing", ["torch", "onnx", "safetensors"])
+@pytest.mark.parametrize("missing", ["torch", "onnx", "safetensors", "huggingface_hub"])
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, missing: str) -> None:
     """In a process of its own, in which the package cannot be imported."""
     hide = f"import sys; sys.modules[{missing!r}] = None"
     (tmp_path / "sitecustomize.py").write_text(hide)
+    places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
     checkpoint = tmp_path / "a.safetensors"
     checkpoint.write_bytes(b"")
     run = process(
         "export",
-        str(checkpoint),
+        "hf:a/b" if missing == "huggingface_hub" else str(checkpoint),
         "-o",
         str(tmp_path / "b"),
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
     )
     assert (run.code, run.out) == (3, "")
     message, hint = run.err.splitlines()

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 import genkit
 from genkit.errors import CardError, InputError, ModelError, UsageError
 from genkit.model import open_model, user_models, verify
-from genkit_export import export_checkpoint
+from genkit_export import export_checkpoint, inspect_checkpoint
 from genkit_export.architectures.transformer import Transformer
 from genkit_export.checkpoints import genkit as own
 from genkit_export.parity import Graph
@@ -144,6 +144,29 @@ def test_without_a_calibration_there_is_no_int8(
     card = open_model(out).card
     assert card.graphs["translate"].keys() == {"fp32"}
     assert card.default_precision == {"cpu": "fp32", "cuda": "fp32"}
+
+
+def test_full_precision_alone(checkpoint: Path, tmp_path: Path) -> None:
+    out = export_checkpoint(checkpoint, tmp_path / "translate" / "tiny", precision="fp32")
+    assert open_model(out).card.graphs["translate"].keys() == {"fp32"}
+
+
+def test_eight_bits_need_a_calibration(
+    checkpoint: Path, model: Transformer, description: own.Description, tmp_path: Path
+) -> None:
+    own.write(checkpoint, model, replace(description, ranges={}))
+    with pytest.raises(UsageError, match="has no ranges of activations"):
+        export_checkpoint(checkpoint, tmp_path / "out", precision="int8")
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_can_be_inspected(checkpoint: Path, model: Transformer) -> None:
+    record = inspect_checkpoint(checkpoint)
+    assert (record["layout"], record["architecture"]) == ("genkit", "transformer")
+    assert record["task"] == "translate"
+    assert record["parameters"] == sum(p.numel() for p in model.parameters())
+    rows = {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
+    assert rows["d_model"] == (64, "read")
 
 
 def test_by_default_it_becomes_one_of_the_users_models(checkpoint: Path) -> None:

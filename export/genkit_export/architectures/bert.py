@@ -28,12 +28,13 @@ class BertConfig:
     activation: Literal["gelu", "relu", "silu"] = "gelu"
     max_positions: int = 512
     segments: int = 2
-    """Kinds of text in a row: the first sentence of a pair, the second."""
+    """Kinds of text in a row: the first sentence of a pair, the second. 0: they are not told apart,
+    as in DistilBERT (Sanh et al., 2019)."""
     norm_eps: float = 1e-12
     pad_id: int = 0
 
     def __post_init__(self) -> None:
-        if self.d_model % self.num_heads:
+        if self.num_heads < 1 or self.d_model % self.num_heads:
             raise ValueError(f"d_model {self.d_model} must be a multiple of num_heads")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {self.activation!r}")
@@ -46,14 +47,16 @@ class Embeddings(nn.Module):
         super().__init__()
         self.words = nn.Embedding(config.vocab_size, config.d_model, config.pad_id)
         self.positions = nn.Embedding(config.max_positions, config.d_model)
-        self.segments = nn.Embedding(config.segments, config.d_model)
+        self.segments = nn.Embedding(config.segments, config.d_model) if config.segments else None
         self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, ids: Tensor, segments: Tensor) -> Tensor:
         """Token and segment ids (batch, length) -> (batch, length, d_model)."""
         position = torch.arange(ids.shape[1], device=ids.device)
-        x = self.words(ids) + self.positions(position) + self.segments(segments)
+        x = self.words(ids) + self.positions(position)
+        if self.segments is not None:
+            x = x + self.segments(segments)
         embedded: Tensor = self.dropout(self.norm(x))
         return embedded
 

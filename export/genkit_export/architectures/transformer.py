@@ -54,7 +54,7 @@ class TransformerConfig:
     vocabulary. Its embedding is zero."""
 
     def __post_init__(self) -> None:
-        if self.d_model % self.num_heads or self.d_model % 2:
+        if self.num_heads < 1 or self.d_model % self.num_heads or self.d_model % 2:
             raise ValueError(f"d_model {self.d_model} must be even and a multiple of num_heads")
         if self.pad_id < 0:
             object.__setattr__(self, "pad_id", self.vocab_size + self.pad_id)

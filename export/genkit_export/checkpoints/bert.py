@@ -1,13 +1,32 @@
 """BERT as Hugging Face transformers stores it (`BertForMaskedLM`).
 
-Source: transformers' `models/bert/modeling_bert.py`. Only the names differ from ours.
+Source: transformers' `models/bert/modeling_bert.py`. Only the names differ from ours. Files that
+were converted from TensorFlow call the parts of a norm gamma and beta.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import Tensor
 
+from genkit.errors import InputError
 from genkit_export.architectures.bert import Bert
+from genkit_export.architectures.transformer import ACTIVATIONS
+from genkit_export.read import Checkpoint
+
+from .layout import Loaded, Settings, Weights, count
+from .masked_text import masked_text
+
+KEYS = (
+    "bert.embeddings.word_embeddings.weight",
+    "bert.encoder.layer.*.attention.self.query.weight",
+    "cls.predictions.transform.dense.weight",
+)
+LAYERS = "bert.encoder.layer."
+UNUSED = ("bert.pooler.", "cls.seq_relationship.")
+"""What comes after the encoder for other tasks."""
+BUFFERS = ("position_ids", "token_type_ids")
 
 NAMES = {
     "embeddings.words": "bert.embeddings.word_embeddings",
@@ -30,6 +49,91 @@ LAYER_NAMES = {
     "feed_norm": "output.LayerNorm",
 }
 """Ours -> theirs, inside a layer."""
+
+
+def load(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
+    """A BERT with its masked-language-model head."""
+    given = checkpoint.config
+    words = weights["bert.embeddings.word_embeddings.weight"]
+    positions = weights["bert.embeddings.position_embeddings.weight"]
+    config: dict[str, Any] = {
+        "vocab_size": settings.read("vocab_size", words.shape[0]),
+        "d_model": settings.read("d_model", words.shape[1]),
+        "layers": settings.read("layers", count(weights, f"{LAYERS}*.intermediate.dense.bias")),
+        "num_heads": settings.get("num_attention_heads", given, heads(words)),
+        "d_ff": settings.read("d_ff", weights[f"{LAYERS}0.intermediate.dense.weight"].shape[0]),
+        "activation": activation(settings.get("hidden_act", given, "gelu"), checkpoint),
+        "max_positions": settings.read("max_positions", positions.shape[0]),
+        "segments": settings.read(
+            "segments", weights["bert.embeddings.token_type_embeddings.weight"].shape[0]
+        ),
+        "norm_eps": settings.get("layer_norm_eps", given, 1e-12),
+        "pad_id": settings.get("pad_token_id", given, 0),
+    }
+    ours = to_ours(
+        tied(weights, "cls.predictions.decoder", "cls.predictions", words, checkpoint),
+        NAMES,
+        LAYERS,
+        LAYER_NAMES,
+    )
+    text, files = masked_text(checkpoint, config, settings, "[MASK]")
+    return Loaded(config, ours, {"text": text}, files)
+
+
+def to_ours(
+    weights: Weights, names: Mapping[str, str], layers: str, layer_names: Mapping[str, str]
+) -> Weights:
+    """The tensors under our names; what has no name of ours keeps its own.
+
+    `names` and `layer_names` are ours -> theirs; `layers` stands before the number of a layer.
+    """
+    outside = {theirs: name for name, theirs in names.items()}
+    inside = {theirs: name for name, theirs in layer_names.items()}
+    kinds = {"gamma": "weight", "beta": "bias"}
+    out = {}
+    for name, tensor in weights.items():
+        path, _, kind = name.rpartition(".")
+        if name.startswith(UNUSED) or kind in BUFFERS:
+            continue
+        kind = kinds.get(kind, kind)
+        index, _, inner = path.removeprefix(layers).partition(".")
+        if path in outside:
+            name = f"{outside[path]}.{kind}"
+        elif path.startswith(layers) and inner in inside:
+            name = f"encoder.{index}.{inside[inner]}.{kind}"
+        out[name] = tensor
+    return out
+
+
+def tied(
+    weights: Weights, decoder: str, head: str, words: Tensor, checkpoint: Checkpoint
+) -> Weights:
+    """Without the last product, whose weights are the word embeddings and whose bias is the head's.
+    Raises InputError for a network in which they are not.
+    """
+    weights = dict(weights)
+    last, bias = weights.pop(f"{decoder}.weight", words), weights.pop(f"{decoder}.bias", None)
+    if last.shape != words.shape or not torch.equal(last, words):
+        raise InputError(
+            f"{checkpoint.path} has output embeddings of its own, which genkit does not have"
+        )
+    if bias is not None:
+        weights.setdefault(f"{head}.bias", bias)
+    return weights
+
+
+def heads(words: Tensor) -> int:
+    """What is usual: heads of 64."""
+    return max(words.shape[1] // 64, 1)
+
+
+def activation(name: str, checkpoint: Checkpoint) -> str:
+    """An activation that the architecture has. Raises InputError for others."""
+    if name not in ACTIVATIONS:
+        raise InputError(
+            f"{checkpoint.path} has the activation {name!r}, which genkit does not have"
+        )
+    return name
 
 
 def to_transformers(model: Bert) -> dict[str, Tensor]:

@@ -19,6 +19,8 @@ from genkit.errors import InputError
 from genkit_export.quantize import Ranges
 from genkit_export.read import Checkpoint, header, read
 
+from .layout import Loaded, Settings, Weights
+
 FORMAT = 1
 KEY = "genkit"
 
@@ -48,6 +50,23 @@ def write(path: Path, network: nn.Module, description: Description) -> None:
 def load_weights(path: Path, network: nn.Module) -> None:
     """Give a network of the same shape the weights of a checkpoint, to train on."""
     network.load_state_dict({name: tensor.float() for name, tensor in read(path).tensors.items()})
+
+
+def load(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
+    """A checkpoint of genkit's own, with the tokenisers that lie beside it. Raises InputError if one
+    is missing.
+    """
+    description = describe(checkpoint)
+    assert description is not None  # it was recognised by that
+    config = {name: settings.read(name, value) for name, value in description.config.items()}
+    card = dict(description.card)
+    files = {}
+    for file in sorted(set(card.get("text", {}).get("tokenizer", {}).values())):
+        beside = checkpoint.path.parent / file
+        if not beside.is_file():
+            raise InputError(f"{checkpoint.path} needs {file} beside it")
+        files[file] = beside.read_bytes()
+    return Loaded(config, weights, card, files, description.ranges, description.architecture)
 
 
 def describe(checkpoint: Checkpoint) -> Description | None:
