@@ -11,10 +11,15 @@ from typing import Any
 
 from torch import nn
 
-from . import cyclegan, fill, inpaint, translate
+from . import cyclegan, fill, inpaint, sample, translate
 from .architectures.bert import Bert, BertConfig
+from .architectures.biggan import BigGan, BigGanConfig
+from .architectures.biggan_deep import BigGanDeep, BigGanDeepConfig
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
+from .architectures.dcgan import Dcgan, DcganConfig
+from .architectures.gan import Gan, GanConfig
 from .architectures.inpaint import Lama, LamaConfig
+from .architectures.progressive import Progressive, ProgressiveConfig
 from .architectures.transformer import Transformer, TransformerConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
@@ -38,4 +43,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "cyclegan": Architecture(ResnetConfig, ResnetGenerator, cyclegan.export),
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
     "lama": Architecture(LamaConfig, Lama, inpaint.export),
+    "gan": Architecture(GanConfig, Gan, sample.export),
+    "dcgan": Architecture(DcganConfig, Dcgan, sample.export),
+    "progressive": Architecture(ProgressiveConfig, Progressive, sample.export),
+    "biggan": Architecture(BigGanConfig, BigGan, sample.export),
+    "biggan-deep": Architecture(BigGanDeepConfig, BigGanDeep, sample.export),
 }
