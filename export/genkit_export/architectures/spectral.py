@@ -155,6 +155,9 @@ def orthogonality(network: nn.Module) -> Tensor:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             matrix = module.weight.flatten(1)
-            products = matrix @ matrix.T
-            total = total + products.square().sum() - products.diagonal().square().sum()
+            # The products of rows and those of columns have the same sum of squares.
+            wide = matrix.shape[0] < matrix.shape[1]
+            products = matrix @ matrix.T if wide else matrix.T @ matrix
+            own = matrix.square().sum(1)  # of each row with itself
+            total = total + products.square().sum() - own.square().sum()
     return total
