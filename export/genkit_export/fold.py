@@ -121,13 +121,11 @@ def _interleaved(
     """Four convolutions with kernels (out, in, 2, 2), for the pixels in even rows and even columns,
     even and odd, odd and even, odd and odd: (batch, in, h, w) -> (batch, out, 2h, 2w).
     """
-    height, width = x.shape[2:]
-    padded = F.pad(x, (1, 1, 1, 1))
     parts = []
     for index, kernel in enumerate(kernels):
         row, column = divmod(index, 2)
-        seen = padded[:, :, row : row + height + 1, column : column + width + 1]
-        part = F.conv2d(seen, kernel, bias)
+        # What is padded for one convolution only, ONNX Runtime makes a part of it.
+        part = F.conv2d(F.pad(x, (1 - column, column, 1 - row, row)), kernel, bias)
         parts.append(part.relu() if relu else part)
     return F.pixel_shuffle(torch.stack(parts, 2).flatten(1, 2), 2)
 

@@ -130,16 +130,13 @@ class Watch:
     generator collapses; its diversity is logged.
     """
 
-    def __init__(
-        self, config: Config, judge: Path, pictures: Pictures, out: Path, count: int | None = None
-    ) -> None:
+    def __init__(self, config: Config, judge: Path, pictures: Pictures, out: Path) -> None:
         self.config, self.out = config, out
         self.reference = Reference(load_judge(judge), pictures)
-        self.count = min(count or self.reference.count, self.reference.count)
 
     def __call__(self, average: nn.Module) -> tuple[float, dict[str, float]]:
         settle_moments(average, self.config)
-        made, labels = make(average, self.config, self.count)
+        made, labels = make(average, self.config, self.reference.count)
         save_sheet(made[:100], self.out / "samples.png")
         figures = self.reference.quick(made)
         if class_count(self.config):

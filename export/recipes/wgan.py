@@ -61,7 +61,8 @@ def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor) -> Tensor:
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = torch.lerp(real, made, share).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    off: Tensor = slope.flatten(1).norm(dim=1) - 1
+    return off.square().mean()
 
 
 def critic_loss(

@@ -22,6 +22,7 @@ from genkit_export.architectures.biggan import BigGanConfig, StoredStatistics
 from genkit_export.architectures.dcgan import DcganConfig
 from genkit_export.architectures.gan import GanConfig
 from genkit_export.architectures.progressive import ProgressiveConfig
+from genkit_export.checkpoints import genkit as own
 from genkit_export.read import read
 
 from .gans import lively
@@ -88,9 +89,10 @@ class TestRuns:
         assert set(classes.tolist()) <= {0, 1, 2}
         assert "accuracy" in log_of(judge.parent)[-1]
 
-    def test_biggan_ends_with_a_model_by_class(
-        self, data: Path, judge: Path, tmp_path: Path
+    def test_biggan_learns_by_class(
+        self, data: Path, judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(recipe("gan_training"), "export_checkpoint", lambda *_, **__: None)
         module = recipe("biggan")
         network = BigGanConfig(
             width=8, multiples=(2, 2, 1, 1), latent=8, classes=3, attention=(8,), statistics=3
@@ -106,27 +108,23 @@ class TestRuns:
         log = log_of(tmp_path)
         assert all(np.isfinite(value) for line in log for value in line.values())
         assert {"distance", "diversity", "agreement"} < log[-1].keys()
-        card = open_model(tmp_path / "model").card
-        assert card.latent is not None
-        assert card.latent.classes == CLASSES
-        assert card.latent.truncation == "both"
-        assert len(card.origin["figures"]) == 6
-        assert card.origin["data"][0]["name"].startswith("CIFAR-10")
-        means = read(tmp_path / "checkpoint.safetensors").tensors["blocks.0.0.bn1.stored_mean"]
+        checkpoint = read(tmp_path / "checkpoint.safetensors")
+        description = own.describe(checkpoint)
+        assert description is not None
+        assert description.architecture == "biggan"
+        assert description.card["latent"]["classes"] == list(CLASSES)
+        assert description.card["latent"]["truncation"] == "both"
+        assert len(description.card["origin"]["figures"]) == 6
+        means = checkpoint.tensors["blocks.0.0.bn1.stored_mean"]
         assert means.shape == (3, 16)
         assert not torch.equal(means[0], means[2])  # truncations have moments of their own
-        assert Image.open(tmp_path / "samples.png").size == (6 * 32, 32)
+        with Image.open(tmp_path / "samples.png") as sheet:
+            assert sheet.size == (6 * 32, 32)
 
     @pytest.mark.parametrize("kind", ["dcgan", "gan"])
-    def test_dcgan_resumes(
-        self,
-        data: Path,
-        judge: Path,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        kind: str,
+    def test_dcgan_resumes_and_ends_with_a_model(
+        self, data: Path, judge: Path, tmp_path: Path, kind: str
     ) -> None:
-        monkeypatch.setattr(recipe("gan_training"), "export_checkpoint", lambda *_, **__: None)
         module = recipe("dcgan")
         network = DcganConfig(32, 8, 4) if kind == "dcgan" else GanConfig(32, 8, (16,))
         hp = module.Hyperparameters(
@@ -136,7 +134,10 @@ class TestRuns:
         longer = module.Hyperparameters(**(vars(hp) | {"loop": short(2)}))
         module.train(data, tmp_path, judge, resume=True, init=None, hp=longer)
         assert [line["step"] for line in log_of(tmp_path) if "judge" in line] == [1, 2]
-        assert (tmp_path / "checkpoint.safetensors").is_file()
+        card = open_model(tmp_path / "model").card
+        assert card.name == card.architecture == kind
+        assert card.origin["data"][0]["name"].startswith("CIFAR-10")
+        assert len(card.origin["figures"]) == 5
 
     def test_noise_that_the_command_does_not_draw_is_not_exported(
         self, data: Path, judge: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -196,6 +197,20 @@ class TestRuns:
 
 
 class TestTraining:
+    def test_the_networks_that_are_trained_by_default_fit_together(self) -> None:
+        for name in ("dcgan", "biggan"):
+            module = recipe(name)
+            hp = module.Hyperparameters()
+            generator, judge = module.networks(hp)
+            label = [torch.zeros(2, dtype=torch.int64)] if name == "biggan" else []
+            with torch.no_grad():
+                pictures = generator(torch.randn(2, hp.network.latent), *label)
+                assert pictures.shape == (2, 3, 32, 32)
+                assert judge(pictures, *label).shape == (2,)
+        hp = recipe("progressive").Hyperparameters()
+        assert hp.network.size == 64
+        assert len(hp.shares) == len(hp.network.depths)
+
     def test_the_losses_of_the_papers(self) -> None:
         training = recipe("gan_training")
         real, made = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
