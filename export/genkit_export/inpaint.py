@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .architectures.inpaint import Lama, LamaConfig
+from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .checkpoints.genkit import Description
 from .cyclegan import noise
 from .folder import Exported
@@ -45,13 +45,16 @@ class Inpainter(nn.Module):
 
 
 def export(
-    network: Lama, description: Description, folder: Path, report: Callable[[str], None]
+    network: Gated | Lama,
+    description: Description,
+    folder: Path,
+    report: Callable[[str], None],
 ) -> Exported:
     """Write the graph of a network to `folder`. Raises ModelError if it does not compute what
     PyTorch does.
     """
     file = f"{ROLE}.fp32.onnx"
-    unit = smallest_multiple(network.config)
+    unit = network.config.multiple
     worst = save_picture_graph(
         Inpainter(network).eval(),
         folder / file,
@@ -72,17 +75,9 @@ def export(
     )
 
 
-def smallest_multiple(config: LamaConfig) -> int:
-    """What both sides of a picture must be a multiple of: the blocks reflect pixels beyond an edge
-    and need two of them.
-    """
-    return int(2 ** (config.downs + 1))
-
-
-def image_section(config: LamaConfig) -> Mapping[str, Any]:
+def image_section(config: GatedConfig | LamaConfig) -> Mapping[str, Any]:
     """What the card says of pictures."""
-    multiple = smallest_multiple(config)
     return {
         "resize": {"mode": "none"},
-        "pad": {"multiple": multiple, "mode": "symmetric", "side": "bottom_right"},
+        "pad": {"multiple": config.multiple, "mode": "symmetric", "side": "bottom_right"},
     }

@@ -18,7 +18,7 @@ from .architectures.biggan_deep import BigGanDeep, BigGanDeepConfig
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
 from .architectures.dcgan import Dcgan, DcganConfig
 from .architectures.gan import Gan, GanConfig
-from .architectures.inpaint import Lama, LamaConfig
+from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .architectures.progressive import Progressive, ProgressiveConfig
 from .architectures.transformer import Transformer, TransformerConfig
 from .checkpoints.genkit import Description
@@ -42,6 +42,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "transformer": Architecture(TransformerConfig, Transformer, translate.export),
     "cyclegan": Architecture(ResnetConfig, ResnetGenerator, cyclegan.export),
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
+    "gated": Architecture(GatedConfig, Gated, inpaint.export),
     "lama": Architecture(LamaConfig, Lama, inpaint.export),
     "gan": Architecture(GanConfig, Gan, sample.export),
     "dcgan": Architecture(DcganConfig, Dcgan, sample.export),

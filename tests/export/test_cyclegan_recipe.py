@@ -74,7 +74,8 @@ def test_a_run_ends_with_both_directions(recipe: Any, data: Path, tmp_path: Path
         figures = {f["measure"]: f["value"] for f in card.origin["figures"]}
         assert len(figures) == 3
         assert figures[f"share called {name[7:]} by a classifier, before"] == 0
-    assert Image.open(out / "samples.png").size == (48, 4 * 40)
+    with Image.open(out / "samples.png") as sheet:
+        assert sheet.size == (48, 4 * 40)
 
 
 def test_a_run_starts_from_weights(

@@ -1,9 +1,15 @@
-"""The inpainting network of LaMa, with the state dict of its authors' code.
+"""Networks that fill holes in pictures: gated convolutions, and LaMa.
 
-Suvorov et al., "Resolution-robust Large Mask Inpainting with Fourier Convolutions" (2022). Half of
-each layer sees the whole picture through a Fourier transform, so that a hole of any size has
-something to be filled from. The transform is written as matrix products, which ONNX Runtime runs on
-every device and for every size.
+Both take (batch, 4, h, w), the picture from 0 to 1 with holes of 0 and the holes, which are 1, and
+give the picture (batch, 3, h, w).
+
+`Gated`: a U-Net of gated convolutions (Yu et al., "Free-Form Image Inpainting with Gated
+Convolution", 2019) that corrects a smooth fill.
+
+`Lama`: Suvorov et al., "Resolution-robust Large Mask Inpainting with Fourier Convolutions" (2022),
+with the state dict of its authors' code. Half of each layer sees the whole picture through a
+Fourier transform, so that a hole of any size has something to be filled from. The transform is
+written as matrix products, which ONNX Runtime runs on every device and for every size.
 """
 
 import math
@@ -11,12 +17,102 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
+class GatedConfig:
+    """A U-Net of gated convolutions."""
+
+    width: int = 16
+    """Channels at full size; each half size has twice as many."""
+    downs: int = 3
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
+    """Of the residual layers at the smallest size. With three downs, these see 240 pixels far."""
+    levels: int = 5
+    """Half sizes of the smooth fill. What has no known pixel in any of them gets the mean."""
+
+    @property
+    def multiple(self) -> int:
+        """What both sides of a picture must be a multiple of."""
+        return int(2 ** max(self.downs, self.levels))
+
+
+class Gated(nn.Module):
+    """(batch, 4, h, w) -> (batch, 3, h, w): a smooth fill, corrected. Not clamped to 0..1."""
+
+    def __init__(self, config: GatedConfig) -> None:
+        super().__init__()
+        self.config = config
+        sizes = [config.width * 2**i for i in range(config.downs + 1)]
+        self.first = GatedConv(4, sizes[0])
+        self.down = nn.ModuleList(
+            nn.Sequential(GatedConv(before, after, stride=2), GatedConv(after, after))
+            for before, after in pairwise(sizes)
+        )
+        self.middle = nn.ModuleList(
+            GatedConv(sizes[-1], sizes[-1], dilation=dilation) for dilation in config.dilations
+        )
+        self.up = nn.ModuleList(
+            GatedConv(before + after, after) for before, after in pairwise(reversed(sizes))
+        )
+        self.last = nn.Conv2d(sizes[0], 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # What is known is 1, and so the zeros beyond an edge are unknown.
+        known = 1 - x[:, 3:]
+        smooth = push_pull(x[:, :3], known, self.config.levels)
+        y = self.first(torch.cat([smooth - 0.5, known], 1))
+        kept = []
+        for down in self.down:
+            kept.append(y)
+            y = down(y)
+        for layer in self.middle:
+            y = y + layer(y)
+        for up in self.up:
+            y = up(torch.cat([F.interpolate(y, scale_factor=2.0), kept.pop()], 1))
+        correction: Tensor = self.last(y)
+        return smooth + correction.float()
+
+
+class GatedConv(nn.Module):
+    """A convolution, and a second one that says how much of it passes."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, *, stride: int = 1, dilation: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            channels_in, 2 * channels_out, 3, stride, padding=dilation, dilation=dilation
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        features, gates = y.chunk(2, 1)
+        return F.elu(features) * gates.sigmoid()
+
+
+def push_pull(picture: Tensor, known: Tensor, levels: int) -> Tensor:
+    """Fill holes smoothly: (n, c, h, w) and (n, 1, h, w), 1 where known, else 0 -> (n, c, h, w).
+
+    Known pixels are averaged to ever smaller pictures, and what is not known is taken from the next
+    smaller one (Gortler et al., "The Lumigraph", 1996, section 3.4).
+    """
+    if not levels:
+        total = known.sum((2, 3), keepdim=True).clamp_min(1)
+        mean = (picture * known).sum((2, 3), keepdim=True) / total
+        return picture * known + mean * (1 - known)
+    weight = F.avg_pool2d(known, 2)
+    smaller = F.avg_pool2d(picture * known, 2) / weight.clamp_min(1 / 8)  # a quarter, or nothing
+    coarse = push_pull(smaller, (weight > 0).to(known.dtype), levels - 1)
+    fill = F.interpolate(coarse, scale_factor=2.0, mode="bilinear")
+    return picture * known + fill * (1 - known)
+
+
+@dataclass(frozen=True)
 class LamaConfig:
-    """Big LaMa's sizes. Sides must be a multiple of 2 ** downs, and twice that or more."""
+    """Big LaMa's sizes."""
 
     width: int = 64
     downs: int = 3
@@ -25,11 +121,16 @@ class LamaConfig:
     """Share of the channels that see the whole picture."""
     most_channels: int = 1024
 
+    @property
+    def multiple(self) -> int:
+        """What both sides of a picture must be a multiple of: the blocks reflect pixels beyond an
+        edge and need two of them.
+        """
+        return int(2 ** (self.downs + 1))
+
 
 class Lama(nn.Module):
-    """(batch, 4, h, w) -> (batch, 3, h, w), from 0 to 1: the picture with holes of 0, and the holes,
-    which are 1.
-    """
+    """(batch, 4, h, w) -> (batch, 3, h, w), from 0 to 1."""
 
     def __init__(self, config: LamaConfig) -> None:
         super().__init__()
