@@ -36,7 +36,7 @@ from genkit_export.checkpoints import genkit as own
 from loop import Loop, LoopConfig
 
 LOOP = LoopConfig(
-    steps=18_000, warmup=100, decay=0.3, average=0.999, log_every=50, validate_every=1000
+    steps=12_000, warmup=100, decay=0.3, average=0.999, log_every=50, validate_every=1000
 )
 
 

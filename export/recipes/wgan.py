@@ -29,7 +29,7 @@ from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscrimin
 from genkit_export.checkpoints import genkit as own
 from loop import Loop, LoopConfig
 
-LOOP = LoopConfig(steps=8000, decay=0.5, log_every=50, validate_every=500)
+LOOP = LoopConfig(steps=5000, decay=0.5, log_every=50, validate_every=500)
 
 
 @dataclass(frozen=True)
