@@ -11,10 +11,15 @@ from typing import Any
 
 from torch import nn
 
-from . import classify, cyclegan, fill, inpaint, translate
+from . import classify, cyclegan, fill, inpaint, sample, translate
 from .architectures.bert import Bert, BertConfig
+from .architectures.biggan import BigGan, BigGanConfig
+from .architectures.biggan_deep import BigGanDeep, BigGanDeepConfig
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
+from .architectures.dcgan import Dcgan, DcganConfig
+from .architectures.gan import Gan, GanConfig
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
+from .architectures.progressive import Progressive, ProgressiveConfig
 from .architectures.swin import Swin, SwinConfig
 from .architectures.transformer import Transformer, TransformerConfig
 from .architectures.vit import ViT, ViTConfig
@@ -46,6 +51,11 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "lama": Architecture(LamaConfig, Lama, inpaint.export),
     "vit": Architecture(ViTConfig, ViT, classify.export),
     "swin": Architecture(SwinConfig, Swin, classify.export),
+    "gan": Architecture(GanConfig, Gan, sample.export),
+    "dcgan": Architecture(DcganConfig, Dcgan, sample.export),
+    "progressive": Architecture(ProgressiveConfig, Progressive, sample.export),
+    "biggan": Architecture(BigGanConfig, BigGan, sample.export),
+    "biggan-deep": Architecture(BigGanDeepConfig, BigGanDeep, sample.export),
 }
 
 LAYOUTS: tuple[Layout, ...] = (

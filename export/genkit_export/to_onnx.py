@@ -33,14 +33,17 @@ def trace(
 ) -> onnx.ModelProto:
     """The graph of `module(*inputs)`, its structure checked.
 
-    `axes` names the free axes of all inputs, and of the outputs that have as many dimensions.
+    `axes` names the free axes of the inputs, as far as they have so many, and of the outputs.
     """
     with _quietly():
         program = torch.onnx.export(
             module,
             tuple(inputs.values()),
             dynamo=True,
-            dynamic_shapes=tuple(dict(axes) for _ in inputs),
+            dynamic_shapes=tuple(
+                {axis: name for axis, name in axes.items() if axis < value.dim()}
+                for value in inputs.values()
+            ),
             input_names=list(inputs),
             output_names=list(outputs),
             opset_version=OPSET,
@@ -64,32 +67,38 @@ def trace(
 def save_picture_graph(
     module: nn.Module,
     path: Path,
-    make_inputs: Callable[[int, int, int], Mapping[str, Tensor]],
-    shapes: Sequence[tuple[int, int, int]],
+    make_inputs: Callable[..., Mapping[str, Tensor]],
+    shapes: Sequence[tuple[int, ...]],
     tolerance: float,
+    *,
+    reference: nn.Module | None = None,
+    axes: Mapping[int, str] = PICTURE_AXES,
+    result: str = RESULT,
 ) -> float:
     """Write the graph of a module that makes pictures; returns its largest difference against
     PyTorch, as a share of the range from black to white.
 
     `module` returns pictures twice, (N, H, W, 3): as float32 from 0 to 255, and rounded to uint8.
-    `make_inputs` makes inputs of a batch, height and width; the first of the `shapes` is traced,
-    all are compared. Raises ModelError if a difference is above the tolerance.
+    `make_inputs` makes the inputs of a shape, such as batch, height and width; the first of the
+    `shapes` is traced, all are compared: with `module`, or with the `reference` that it was made
+    from. `axes` are the free ones, `result` is the name of the bytes. Raises ModelError if a
+    difference is above the tolerance.
     """
-    model = trace(module, make_inputs(*shapes[0]), [EXACT, RESULT], PICTURE_AXES)
+    model = trace(module, make_inputs(*shapes[0]), [EXACT, result], axes)
     save_graph(model, path)
     graph = Graph(path)
     worst = 0.0
     for shape in shapes:
         inputs = make_inputs(*shape)
         with torch.no_grad():
-            expected, _ = module(*inputs.values())
-        exact, result = graph.run(
-            [EXACT, RESULT], **{name: value.numpy() for name, value in inputs.items()}
+            expected, _ = (reference or module)(*inputs.values())
+        exact, pictures = graph.run(
+            [EXACT, result], **{name: value.numpy() for name, value in inputs.items()}
         )
         difference = float((torch.from_numpy(exact) - expected).abs().max()) / BYTES
         worst = max(worst, difference)
         check(path.name, difference, tolerance)
-        off = (torch.from_numpy(result).float() - expected.clamp(0, BYTES)).abs().max()
+        off = (torch.from_numpy(pictures).float() - expected.clamp(0, BYTES)).abs().max()
         if off > 0.5 + tolerance * BYTES:
             raise ModelError(f"{path.name} does not round to the nearest byte")
     del model.graph.output[0]

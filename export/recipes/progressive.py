@@ -1,0 +1,164 @@
+"""Train a progressive GAN on the Yosemite photographs, from 4 x 4 to 64 x 64.
+
+    python export/recipes/progressive.py --data DIR --out DIR --judge CHECKPOINT
+        [--resume | --init CHECKPOINT]
+
+The data folder holds `yosemite-train.zip`; the judge comes from `cifar_features.py`. The output folder
+ends with `checkpoint.safetensors` and the exported model in `model`, measured.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_data import Pictures, augment, draw, normal, read_yosemite
+from gan_training import (
+    DEVICE,
+    GENERATOR_LOSSES,
+    JUDGE_LOSSES,
+    Watch,
+    arguments,
+    finish,
+    step,
+    use_all_cores,
+)
+from genkit_export.architectures.progressive import (
+    Progressive,
+    ProgressiveConfig,
+    ProgressiveDiscriminator,
+)
+from genkit_export.checkpoints import genkit as own
+from loop import Loop, LoopConfig
+
+LOOP = LoopConfig(
+    steps=24_000, warmup=100, decay=0.2, average=0.999, log_every=100, validate_every=1000
+)
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Ours, with the value of the paper where it differs."""
+
+    network: ProgressiveConfig = ProgressiveConfig(  # noqa: RUF009
+        depths=(128, 128, 128, 64, 32),  # (512, 512, 512, 512, 256)
+        latent=128,  # 512
+    )
+    shares: tuple[float, ...] = (0.05, 0.1, 0.15, 0.25, 0.45)  # equal
+    """Of the steps, for each scale; the first half of them fades it in."""
+    batch: int = 16
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.0, 0.99)
+    slope: float = 10.0
+    """Weight of the judge's squared slope at real pictures (Mescheder et al., 2018), with the
+    non-saturating loss. WGAN-GP in the paper, which costs two passes more in every step."""
+    slope_every: int = 8
+    """It is paid in one step of so many, and as much larger."""
+    augmented: bool = True
+    """Differentiable augmentation (Zhao et al., 2020), for 2,000 photographs are few."""
+    seed: int = 1
+    loop: LoopConfig = LOOP
+
+
+def stage(step: int, steps: int, shares: tuple[float, ...]) -> tuple[int, float]:
+    """How many scales are in use at a step, and the weight of the coarser picture."""
+    begin = 0.0
+    for level, share in enumerate(shares, 1):
+        length = share * steps / sum(shares)
+        if step < begin + length or level == len(shares):
+            passed = (step - begin) / max(length, 1)
+            return level, max(0.0, 1 - 2 * passed) if level > 1 else 0.0
+        begin += length
+    raise ValueError("there is no scale")
+
+
+class Staged(nn.Module):
+    """A generator as far as it has grown, its pictures enlarged to their final size."""
+
+    def __init__(self, network: nn.Module, level: int, fade: float) -> None:
+        super().__init__()
+        assert isinstance(network, Progressive)
+        self.network, self.level, self.fade = network, level, fade
+
+    def forward(self, z: Tensor) -> Tensor:
+        pictures = self.network(z, self.level, self.fade)
+        return F.interpolate(pictures, (self.network.config.size,) * 2)
+
+
+def slope_at(judge: nn.Module, real: Tensor, level: int, fade: float) -> Tensor:
+    """The judge's squared slope at real pictures (batch, 3, side, side), a scalar."""
+    real = real.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(judge(real, level, fade).sum(), real, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
+
+
+def train(
+    data: Path, out: Path, judged_by: Path, *, resume: bool, init: Path | None, hp: Hyperparameters
+) -> None:
+    torch.manual_seed(hp.seed)
+    pictures: Pictures = read_yosemite(data, hp.network.size)
+    generator = Progressive(hp.network).to(DEVICE)
+    judge = ProgressiveDiscriminator(hp.network).to(DEVICE)
+    if init:
+        own.load_weights(init, generator)
+    optimizers = {
+        name: torch.optim.Adam(module.parameters(), hp.learning_rate, hp.betas)
+        for name, module in (("generator", generator), ("judge", judge))
+    }
+    modules = {"generator": generator, "judge": judge}
+    loop = Loop(out, hp.loop, modules, optimizers, averaged="generator")
+    if resume:
+        loop.resume()
+    watch = Watch(hp.network, judged_by, pictures, out)
+    last = len(hp.network.depths)
+
+    def take_step(at: int) -> Mapping[str, float | Tensor]:
+        level, fade = stage(at, hp.loop.steps, hp.shares)
+        real = F.avg_pool2d(draw(pictures, hp.batch)[0].to(DEVICE), 2 ** (last - level))
+
+        def verdicts(x: Tensor) -> Tensor:
+            x = augment(x) if hp.augmented else x
+            with torch.autocast(DEVICE, dtype=torch.bfloat16):
+                seen: Tensor = judge(x, level, fade)
+            return seen.float()
+
+        noise = normal(hp.batch, hp.network.latent).to(DEVICE)
+        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+            made = generator(noise, level, fade).float()
+        judge.requires_grad_(True)
+        seen = JUDGE_LOSSES["non-saturating"](verdicts(real), verdicts(made.detach()))
+        loss = seen
+        if at % hp.slope_every == 0:
+            weight = hp.slope / 2 * hp.slope_every
+            loss = loss + weight * slope_at(judge, real, level, fade)
+        step(optimizers["judge"], loss)
+        judge.requires_grad_(False)
+        fooled = GENERATOR_LOSSES["non-saturating"](verdicts(made))
+        step(optimizers["generator"], fooled)
+        return {"judge": seen.detach(), "generator": fooled.detach(), "level": level - fade}
+
+    def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
+        """Only the whole network can be the best one."""
+        level, fade = stage(loop.step - 1, hp.loop.steps, hp.shares)
+        figure, figures = watch(Staged(average, level, fade))
+        whole = level == last and not fade
+        return (figure if whole else -float("inf")), figures
+
+    loop.run(take_step, validate)
+    what = "Mountains, forests and lakes of Yosemite"
+    best = Progressive(hp.network)
+    finish(best, "progressive", "progressive", what, "progressive", hp, pictures, watch, loop)
+
+
+def main() -> None:
+    options = arguments(__doc__, LOOP.steps).parse_args()
+    use_all_cores()
+    hp = Hyperparameters(loop=replace(LOOP, steps=options.steps))
+    train(options.data, options.out, options.judge, resume=options.resume, init=options.init, hp=hp)
+
+
+if __name__ == "__main__":
+    main()
