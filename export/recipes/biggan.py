@@ -23,7 +23,6 @@ from gan_training import (
     arguments,
     finish,
     step,
-    use_all_cores,
 )
 from genkit_export.architectures.biggan import (
     BigGan,
@@ -34,6 +33,7 @@ from genkit_export.architectures.biggan import (
 from genkit_export.architectures.spectral import orthogonality
 from genkit_export.checkpoints import genkit as own
 from loop import Loop, LoopConfig
+from options import use_all_cores
 
 LOOP = LoopConfig(
     steps=12_000, warmup=100, decay=0.3, average=0.999, log_every=50, validate_every=1000

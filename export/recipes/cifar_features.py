@@ -6,8 +6,6 @@ The data folder holds `cifar10-train.zip`. The output folder ends with `checkpoi
 the other recipes take as `--judge`; its features are what `gan_quality.py` measures in.
 """
 
-import argparse
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from gan_data import Pictures, card_origin, draw, read_cifar, to_float
 from genkit_export.checkpoints import genkit as own
 from genkit_export.read import read
 from loop import Loop, LoopConfig
+from options import recipe_options, use_all_cores
 
 LOOP = LoopConfig(steps=2800, warmup=400, decay=0.85, average=0.995, validate_every=400)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -186,16 +185,8 @@ def accuracy(network: nn.Module, pictures: Pictures) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=LOOP.steps)
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    start.add_argument("--init", type=Path, help="start from a checkpoint's weights")
-    options = parser.parse_args()
-    if DEVICE == "cpu":
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    options = recipe_options(__doc__, LOOP.steps).parse_args()
+    use_all_cores()
     hp = Hyperparameters(loop=replace(LOOP, steps=options.steps))
     train(options.data, options.out, resume=options.resume, init=options.init, hp=hp)
 

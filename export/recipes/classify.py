@@ -8,8 +8,6 @@ the exported model in `model`, measured. A teacher is the checkpoint of a classi
 classes that genkit can export; it sees the same changed and mixed pictures.
 """
 
-import argparse
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +27,7 @@ from genkit_export.classify import image_section
 from genkit_export.read import read
 from genkit_export.registry import ARCHITECTURES
 from loop import Loop, LoopConfig
+from options import recipe_options, use_all_cores
 
 # 80 epochs.
 LOOP = LoopConfig(steps=14_000, warmup=500, decay=0.5, average=0.999, validate_every=875)
@@ -286,20 +285,13 @@ def card_of(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = recipe_options(__doc__, LOOP.steps)
     parser.add_argument("--model", choices=("vit", "swin"), required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=LOOP.steps)
     parser.add_argument("--batch", type=int, default=Hyperparameters.batch)
     parser.add_argument("--learning-rate", type=float, default=Hyperparameters.learning_rate)
     parser.add_argument("--teacher", type=Path, help="checkpoint of a classifier to learn from")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    start.add_argument("--init", type=Path, help="begin with the weights of a checkpoint")
     options = parser.parse_args()
-    if DEVICE == "cpu":
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    use_all_cores()
     hp = Hyperparameters(
         network=VIT if options.model == "vit" else SWIN,
         batch=options.batch,

@@ -6,9 +6,7 @@ The data folder holds `yosemite-train.zip`. The output folder ends with a folder
 `checkpoint.safetensors` and the exported model in `model`, measured.
 """
 
-import argparse
 import itertools
-import os
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -40,6 +38,7 @@ from genkit_export.architectures.cyclegan import (
 from genkit_export.checkpoints import genkit as own
 from genkit_export.cyclegan import image_section
 from loop import Loop, LoopConfig
+from options import recipe_options, use_all_cores
 
 # The rate falls to zero over the second half, as in the paper.
 LOOP = LoopConfig(steps=20_000, decay=0.5, validate_every=1500)
@@ -283,21 +282,10 @@ def card_of(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=LOOP.steps)
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    start.add_argument(
-        "--init",
-        type=Path,
-        metavar="DIR",
-        help="start from the weights of a finished run: a folder for each direction",
-    )
-    options = parser.parse_args()
-    if DEVICE == "cpu":
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    options = recipe_options(
+        __doc__, LOOP.steps, "begin with the weights of a finished run: a folder for each direction"
+    ).parse_args()
+    use_all_cores()
     hp = Hyperparameters(loop=replace(LOOP, steps=options.steps))
     train(options.data, options.out, resume=options.resume, init=options.init, hp=hp)
 

@@ -26,12 +26,12 @@ from gan_training import (
     arguments,
     finish,
     step,
-    use_all_cores,
 )
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscriminator, initialize
 from genkit_export.architectures.gan import Gan, GanConfig, GanDiscriminator
 from genkit_export.checkpoints import genkit as own
 from loop import Loop, LoopConfig
+from options import use_all_cores
 
 LOOP = LoopConfig(steps=24_000, decay=0.4, log_every=100, validate_every=1500)
 NOISES = {"normal": normal, "uniform": uniform}

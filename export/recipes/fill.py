@@ -6,7 +6,6 @@ The data folder holds `english.txt.gz`: gzipped English, a sentence a line. The 
 with `checkpoint.safetensors`, `tokenizer.json` and the exported model in `model`, measured.
 """
 
-import argparse
 import os
 import random
 import shutil
@@ -42,6 +41,7 @@ from genkit_export.checkpoints import genkit as own
 from genkit_export.fill import calibrate
 from genkit_export.read import read
 from loop import Loop, LoopConfig
+from options import recipe_options, use_all_cores
 from translate_data import HELD_OUT_PERCENT
 
 MASKING = Masking(rate=0.2)
@@ -308,17 +308,11 @@ def figures_of(results: Mapping[str, Quality]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=LOOP.steps)
+    parser = recipe_options(__doc__, LOOP.steps)
     parser.add_argument("--learning-rate", type=float, default=Hyperparameters.learning_rate)
     parser.add_argument("--whole-words", action="store_true", help="mask all pieces of a word")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    start.add_argument("--init", type=Path, help="begin with the weights of a checkpoint")
     options = parser.parse_args()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    use_all_cores()
     hp = Hyperparameters(
         learning_rate=options.learning_rate,
         masking=replace(MASKING, whole_words=options.whole_words),

@@ -1,7 +1,6 @@
 """What the recipes of the GAN family share: losses, moments of norms, watching for collapse, ending."""
 
 import argparse
-import os
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
@@ -34,6 +33,7 @@ from genkit_export.sample import (
     latent_size,
 )
 from loop import Loop
+from options import recipe_options
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH = 100
@@ -203,20 +203,8 @@ FIGURES = {
 }
 
 
-def arguments(doc: str, steps: int) -> argparse.ArgumentParser:
+def arguments(doc: str | None, steps: int) -> argparse.ArgumentParser:
     """The options that all these recipes have."""
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser = recipe_options(doc, steps)
     parser.add_argument("--judge", type=Path, required=True, help="checkpoint of cifar_features.py")
-    parser.add_argument("--steps", type=int, default=steps)
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    start.add_argument("--init", type=Path, help="start from a checkpoint's weights")
     return parser
-
-
-def use_all_cores() -> None:
-    """Let PyTorch use what this process may."""
-    if DEVICE == "cpu":
-        torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -6,8 +6,6 @@ The data folder holds `yosemite-train.zip`. The output folder ends with `checkpo
 the exported model in `model`, measured.
 """
 
-import argparse
-import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +27,7 @@ from genkit_export.inpaint import image_section
 from inpaint_data import KINDS, Hole, draw_hole
 from inpaint_quality import Pixels, Quality, average, holes_of, judge, measure
 from loop import Loop, LoopConfig
+from options import recipe_options, use_all_cores
 
 LOOP = LoopConfig(steps=12_000, warmup=200, decay=0.4, validate_every=1000)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -252,16 +251,8 @@ def card_of(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=LOOP.steps)
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    start.add_argument("--init", type=Path, help="begin with the weights of a checkpoint")
-    options = parser.parse_args()
-    if DEVICE == "cpu":
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    options = recipe_options(__doc__, LOOP.steps).parse_args()
+    use_all_cores()
     hp = Hyperparameters(loop=replace(LOOP, steps=options.steps))
     train(options.data, options.out, resume=options.resume, init=options.init, hp=hp)
 

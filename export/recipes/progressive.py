@@ -24,7 +24,6 @@ from gan_training import (
     arguments,
     finish,
     step,
-    use_all_cores,
 )
 from genkit_export.architectures.progressive import (
     Progressive,
@@ -33,6 +32,7 @@ from genkit_export.architectures.progressive import (
 )
 from genkit_export.checkpoints import genkit as own
 from loop import Loop, LoopConfig
+from options import use_all_cores
 
 LOOP = LoopConfig(
     steps=24_000, warmup=100, decay=0.2, average=0.999, log_every=100, validate_every=1000

@@ -7,8 +7,6 @@ gzipped, tab-separated, English first and German second. The output folder ends 
 `checkpoint.safetensors`, `tokenizer.json` and the exported model in `model`, measured.
 """
 
-import argparse
-import os
 import random
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +28,7 @@ from genkit_export.quantize import calibrate
 from genkit_export.read import read
 from genkit_export.search import greedy
 from loop import Loop, LoopConfig
+from options import recipe_options, use_all_cores
 from translate_data import (
     HELD_OUT_PERCENT,
     Corpus,
@@ -285,16 +284,10 @@ def figures_of(results: Mapping[tuple[str, int], Quality]) -> list[dict[str, Any
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=LOOP.steps)
+    parser = recipe_options(__doc__, LOOP.steps)
     parser.add_argument("--learning-rate", type=float, default=Hyperparameters.learning_rate)
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    start.add_argument("--init", type=Path, help="begin with the weights of a checkpoint")
     options = parser.parse_args()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    use_all_cores()
     hp = Hyperparameters(
         learning_rate=options.learning_rate, loop=replace(LOOP, steps=options.steps)
     )

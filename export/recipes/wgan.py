@@ -23,11 +23,11 @@ from gan_training import (
     arguments,
     finish,
     step,
-    use_all_cores,
 )
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscriminator, initialize
 from genkit_export.checkpoints import genkit as own
 from loop import Loop, LoopConfig
+from options import use_all_cores
 
 LOOP = LoopConfig(steps=5000, decay=0.5, log_every=50, validate_every=500)
 

@@ -1,0 +1,26 @@
+"""The options that every recipe has, and the cores that it uses."""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+
+def recipe_options(
+    doc: str | None, steps: int, init: str = "begin with the weights of a checkpoint"
+) -> argparse.ArgumentParser:
+    """A parser for a recipe with this docstring and so many steps; `init` explains `--init`."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--steps", type=int, default=steps)
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    start.add_argument("--init", type=Path, help=init)
+    return parser
+
+
+def use_all_cores() -> None:
+    """Let PyTorch use the processors of this process."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
