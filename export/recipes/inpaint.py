@@ -29,7 +29,7 @@ from inpaint_quality import Pixels, Quality, average, holes_of, judge, measure
 from loop import Loop, LoopConfig
 from options import recipe_options, use_all_cores
 
-LOOP = LoopConfig(steps=12_000, warmup=200, decay=0.4, validate_every=1000)
+LOOP = LoopConfig(steps=12_000, warmup=200, decay=0.4, validate_every=750)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -41,13 +41,13 @@ class Hyperparameters:
     judge_width: int = 32
     crop: int = 128
     batch: int = 8
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     judge_learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.99)
     pixel: float = 10.0
     fool: float = 0.1
     feature: float = 1.0
-    judged_from: float = 0.6
+    judged_from: float = 0.8
     """Share of the steps after which the judge takes part; before, pixels alone are compared."""
     seed: int = 1
     loop: LoopConfig = LOOP
