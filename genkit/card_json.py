@@ -273,6 +273,8 @@ def _origin(field: Field) -> Mapping[str, Any]:
         parts["measure"].text()
         parts["on"].text()
         parts["value"].number(least=-math.inf)
+    if "limitations" in fields:
+        fields["limitations"].text()
     return dict(field.value)
 
 

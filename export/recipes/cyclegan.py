@@ -43,6 +43,13 @@ from options import recipe_options, use_all_cores
 # The rate falls to zero over the second half, as in the paper.
 LOOP = LoopConfig(steps=20_000, decay=0.5, validate_every=1500)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+LIMITATIONS = {
+    "winter": "Greens turn brown and grey and light turns cold, but snow is rarely added; clouds and "
+    "bright rock can break up into speckles.",
+    "summer": "Snow mostly stays where it is deep; what was snow and dark forest can become soft and "
+    "spotted with black; nights stay nights.",
+}
+"""What was seen to go wrong on held-out photographs, by the season that is made."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +275,7 @@ def card_of(
                 }
             ],
             "held_out": f"every {HELD_OUT_EVERY}th photograph of the training set",
+            "limitations": LIMITATIONS[target],
             "figures": [
                 {
                     "measure": measure,

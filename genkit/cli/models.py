@@ -196,6 +196,8 @@ def _description(model: Model) -> Iterator[str]:
         yield from _interface(card.interface[role])
     for figure in card.origin["figures"]:
         yield f"measured: {figure['measure']} {figure['value']} on {figure['on']}"
+    if "limitations" in card.origin:
+        yield f"limitations: {card.origin['limitations']}"
 
 
 def _interface(interface: Interface) -> Iterator[str]:

@@ -100,6 +100,7 @@ class TestShow:
             "  takes beam_size: int64 [], hypotheses to follow; 1 is greedy search",
             "  gives scores: float32 [batch, beam_size], log probability / length ** length_penalty",
             "measured: BLEU 41.5 on Multi30k test_2016",
+            "limitations: Knows no poetry.",
         ):
             assert f"{line}\n" in run.out
 
