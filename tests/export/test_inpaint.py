@@ -19,15 +19,15 @@ from genkit_export.architectures.inpaint import (
     Lama,
     LamaConfig,
     irfft2,
-    push_pull,
     rfft2,
+    smooth_fill,
 )
 from genkit_export.checkpoints import genkit as own
 from genkit_export.cyclegan import noise
 from genkit_export.parity import Graph
 
 SMALL = LamaConfig(width=8, downs=2, blocks=1)
-SMALL_GATED = GatedConfig(width=4, downs=2, dilations=(1, 2), levels=3)
+SMALL_GATED = GatedConfig(width=4, downs=2, dilations=(1, 2), levels=3, relaxations=2)
 
 
 def lively(network: nn.Module) -> nn.Module:
@@ -126,14 +126,14 @@ class TestLayout:
 class TestSmoothFill:
     def test_what_is_known_stays(self) -> None:
         picture, known = torch.rand(2, 3, 32, 64), (torch.rand(2, 1, 32, 64) > 0.5).float()
-        filled = push_pull(picture * known, known, 4)
+        filled = smooth_fill(picture * known, known, 4, 2)
         assert torch.equal(filled * known, picture * known)
 
     def test_one_colour_is_filled_with_itself(self) -> None:
         known = torch.ones(1, 1, 32, 32)
         known[..., 3:29, 2:30] = 0
         picture = torch.full((1, 3, 32, 32), 0.25)
-        torch.testing.assert_close(push_pull(picture * known, known, 5), picture)
+        torch.testing.assert_close(smooth_fill(picture * known, known, 5, 2), picture)
 
     @pytest.mark.parametrize("levels", [1, 3])
     def test_far_from_everything_it_is_the_mean(self, levels: int) -> None:
@@ -142,10 +142,21 @@ class TestSmoothFill:
         known[..., 0, :] = 1
         picture = torch.zeros(1, 1, 32, 32)
         picture[..., 0, :16] = 1
-        assert float(push_pull(picture, known, levels)[0, 0, 28, 16]) == pytest.approx(0.5)
+        assert float(smooth_fill(picture, known, levels, 0)[0, 0, 28, 16]) == pytest.approx(0.5)
+
+    def test_relaxing_makes_a_slope_straight(self) -> None:
+        slope = torch.linspace(0, 1, 32).expand(1, 1, 32, 32)
+        known = torch.ones(1, 1, 32, 32)
+        known[..., 8:24] = 0
+        errors = [
+            float((smooth_fill(slope * known, known, 4, count) - slope).abs().max())
+            for count in (0, 4, 16)
+        ]
+        assert errors == sorted(errors, reverse=True)
+        assert errors[-1] < 0.02
 
     def test_nothing_known(self) -> None:
-        filled = push_pull(torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8), 2)
+        filled = smooth_fill(torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8), 2, 2)
         assert torch.equal(filled, torch.zeros(1, 3, 8, 8))
 
 
@@ -157,7 +168,7 @@ class TestGated:
         x = torch.rand(1, 4, 16, 24)
         x[:, 3:] = (x[:, 3:] > 0.5).float()
         with torch.no_grad():
-            smooth = push_pull(x[:, :3], 1 - x[:, 3:], SMALL_GATED.levels)
+            smooth = smooth_fill(x[:, :3], 1 - x[:, 3:], 3, 2)
             torch.testing.assert_close(network(x), smooth + 0.125)
 
     def test_a_pixel_in_a_box_of_200_sees_beyond_its_edges(self) -> None:
