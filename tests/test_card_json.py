@@ -18,6 +18,7 @@ Path_ = tuple[str | int, ...]
 
 # What the cards below have although a card may do without it: (task, or * for all; field).
 OPTIONAL = {
+    ("*", "origin.limitations"),
     ("*", "tags"),
     ("*", "default_precision.cuda"),
     ("*", "default_precision.openvino"),
