@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genkit.errors import InputError
+from genkit.errors import InputError, UsageError
 from genkit.model import open_model
 from genkit_export import export_checkpoint, inspect_checkpoint
 from genkit_export.architectures.biggan import BigGanConfig
 from genkit_export.architectures.biggan_deep import BigGanDeepConfig
+from genkit_export.export import inspect
 from genkit_export.parity import Graph
 
 from .gans import DEEP, lively
@@ -148,3 +149,27 @@ class TestPlain:
         torch.save(plain, tmp_path / "G.pth")
         with pytest.raises(InputError, match="without spectral norm"):
             inspect_checkpoint(tmp_path / "G.pth")
+
+
+class TestLabels:
+    CONFIG = BigGanConfig(width=8, multiples=(1, 1), size=8, latent=8, classes=1000)
+
+    def test_a_thousand_classes_are_those_of_imagenet(self, tmp_path: Path) -> None:
+        torch.save(lively(self.CONFIG).state_dict(), tmp_path / "G.pth")
+        assert settings(inspect_checkpoint(tmp_path / "G.pth"))["labels"] == ("imagenet", "assumed")
+        names = inspect(tmp_path / "G.pth").loaded.card["latent"]["classes"]
+        assert (names[0], names[281], names[999]) == (
+            "tench, Tinca tinca",
+            "tabby, tabby cat",
+            "toilet tissue, toilet paper, bathroom tissue",
+        )
+        assert len(names) == 1000
+        assert all(name == name.strip() != "" for name in names)
+        given = inspect(tmp_path / "G.pth", given={"labels": "numbers"}).loaded.card["latent"]
+        assert given["classes"][281] == "281"
+
+    @pytest.mark.parametrize("labels", ["imagenet", "cifar"])
+    def test_names_that_there_are_not(self, labels: str, tmp_path: Path) -> None:
+        torch.save(lively(SHARED).state_dict(), tmp_path / "G.pth")
+        with pytest.raises(UsageError, match="labels of 7 classes"):
+            inspect_checkpoint(tmp_path / "G.pth", settings={"labels": labels})

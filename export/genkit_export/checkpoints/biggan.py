@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from genkit.errors import InputError
+from genkit.errors import InputError, UsageError
 from genkit_export.architectures.biggan import START, BigGanConfig
 from genkit_export.architectures.biggan_deep import BigGanDeepConfig
 from genkit_export.read import Checkpoint
 from genkit_export.sample import class_count, latent_section
 
+from .imagenet import names
 from .layout import Loaded, Settings, Weights, numbers
 
 DEEP = (
@@ -30,6 +31,7 @@ PLAIN = (
     "blocks.0.0.bn1.gain.weight",
     "output_layer.2.weight",
 )
+IMAGENET, NUMBERS = "imagenet", "numbers"
 STATISTICS = {"running_mean": "stored_mean", "running_var": "stored_var"}
 INNER_NORM = re.compile(r"(.+)\.bn\.(\w+)")
 """Two of the authors' three kinds of batch norm keep their statistics in a module of their own."""
@@ -76,7 +78,7 @@ def deep(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
         "eps": settings.get("eps", checkpoint.config, 1e-4),
         "n_stats": settings.read("n_stats", len(weights["generator.bn.running_means"])),
     }
-    return Loaded(config, weights, {"latent": _latent(BigGanDeepConfig(**config))})
+    return Loaded(config, weights, {"latent": _latent(BigGanDeepConfig(**config), settings)})
 
 
 def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
@@ -107,14 +109,20 @@ def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loade
         "norm_eps": settings.assume("norm_eps", 1e-5),
         "spectral_eps": settings.assume("spectral_eps", 1e-12),
     }
-    return Loaded(config, weights, {"latent": _latent(BigGanConfig(**config))})
+    return Loaded(config, weights, {"latent": _latent(BigGanConfig(**config), settings)})
 
 
-def _latent(config: BigGanConfig | BigGanDeepConfig) -> Mapping[str, Any]:
-    """What the card says of the noise. The files have no names of classes, so that these are their
-    numbers.
+def _latent(config: BigGanConfig | BigGanDeepConfig, settings: Settings) -> Mapping[str, Any]:
+    """What the card says of the noise. The files have no names of classes, only their order; a
+    thousand of them are ImageNet's, and others are called by their numbers.
     """
-    return latent_section(config, [str(number) for number in range(class_count(config))])
+    classes = class_count(config)
+    numbered = [str(number) for number in range(classes)]
+    imagenet = names() if classes == len(names()) else ()
+    labels = settings.assume("labels", IMAGENET if imagenet else NUMBERS)
+    if labels not in (IMAGENET, NUMBERS) or (labels == IMAGENET and not imagenet):
+        raise UsageError(f"labels of {classes} classes cannot be {labels!r}")
+    return latent_section(config, imagenet if labels == IMAGENET else numbered)
 
 
 def _plain_name(name: str) -> str:

@@ -59,9 +59,9 @@ def _sizes(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> dict
     """What the shapes of linear layers tell. Raises InputError for layers that make no picture."""
     named = [weights[f"main.{index}.weight"] for index in numbers(weights, "main.*.weight")]
     linear = [weight for weight in named if weight.dim() == 2]
-    *hidden, pixels = (len(weight) for weight in linear)
-    if len(linear) < 2 or pixels == 1:
+    if len(linear) < 2 or len(linear[-1]) == 1:
         raise InputError(f"{checkpoint.path} makes no pictures: is it a discriminator?")
+    *hidden, pixels = map(len, linear)
     sides = {channels: math.isqrt(pixels // channels) for channels in CHANNELS}
     fits = [channels for channels, side in sides.items() if channels * side**2 == pixels]
     if not fits:
