@@ -22,6 +22,7 @@ from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .architectures.progressive import Progressive, ProgressiveConfig
 from .architectures.swin import Swin, SwinConfig
 from .architectures.transformer import Transformer, TransformerConfig
+from .architectures.upconv import Upconv, UpconvConfig
 from .architectures.vit import ViT, ViTConfig
 from .checkpoints import (
     bert,
@@ -64,6 +65,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "swin": Architecture(SwinConfig, Swin, classify.export),
     "gan": Architecture(GanConfig, Gan, sample.export),
     "dcgan": Architecture(DcganConfig, Dcgan, sample.export),
+    "upconv": Architecture(UpconvConfig, Upconv, sample.export),
     "progressive": Architecture(ProgressiveConfig, Progressive, sample.export),
     "biggan": Architecture(BigGanConfig, BigGan, sample.export),
     "biggan-deep": Architecture(BigGanDeepConfig, BigGanDeep, sample.export),
@@ -125,6 +127,10 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "eriklindernoren-gan", "gan", "sample", gan.NORMED, gan.normed,
         "A GAN of linear layers with batch norm (eriklindernoren/PyTorch-GAN)",
+    ),
+    Layout(
+        "eriklindernoren-dcgan", "upconv", "sample", dcgan.UPCONV, dcgan.upconv,
+        "A DCGAN that repeats pixels (eriklindernoren/PyTorch-GAN)",
     ),
     Layout(
         "linear-gan", "gan", "sample", gan.PLAIN, gan.plain,

@@ -117,6 +117,31 @@ class ZooDcgan(nn.Module):
         return pictures.tanh()
 
 
+class RepeatingDcgan(nn.Module):
+    """eriklindernoren's for 16 x 16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.l1 = nn.Sequential(nn.Linear(LATENT, 16 * 4**2))
+        self.conv_blocks = nn.Sequential(
+            nn.BatchNorm2d(16),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(16, 16, 3, stride=1, padding=1),
+            nn.BatchNorm2d(16, 0.8),
+            nn.LeakyReLU(0.2),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(16, 8, 3, stride=1, padding=1),
+            nn.BatchNorm2d(8, 0.8),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(8, 1, 3, stride=1, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        pictures: Tensor = self.conv_blocks(self.l1(z).view(-1, 16, 4, 4))
+        return pictures
+
+
 def zoo_file(
     monkeypatch: pytest.MonkeyPatch,
     path: Path,
@@ -206,6 +231,15 @@ class TestDcgan:
         assert settings(record)["head"] == ("point", "read")
         folder = export_checkpoint(tmp_path / "a.pth", tmp_path / "out", settings=given)
         assert_pictures(folder, of_pixels(network))
+
+    def test_one_that_repeats_pixels(self, tmp_path: Path) -> None:
+        network = stirred(RepeatingDcgan())
+        torch.save(network.state_dict(), tmp_path / "a.pth")
+        record = inspect_checkpoint(tmp_path / "a.pth")
+        assert record["layout"] == "eriklindernoren-dcgan"
+        assert settings(record)["size"] == (16, "read")
+        assert settings(record)["norm_eps"] == (0.8, "assumed")
+        assert_pictures(export_checkpoint(tmp_path / "a.pth", tmp_path / "out"), network)
 
     def test_its_discriminator_is_of_no_layout(self, tmp_path: Path) -> None:
         layers = {0: (4, 3), 2: (8, 4), 5: (16, 8), 8: (32, 16), 11: (1, 32)}

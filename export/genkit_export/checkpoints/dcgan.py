@@ -1,18 +1,21 @@
-"""Generators of transposed convolutions: DCGAN in three layouts, and WGAN's.
+"""Generators of convolutions: DCGAN in four layouts, and WGAN's.
 
 Sources: `dcgan/main.py` of pytorch/examples (`main.0.weight`, ...), whose names are our own;
 csinva/gan-vae-pretrained-pytorch, which has it for 32 and 28 pixels; `DCGAN_G` and `DCGAN_G_nobn`
 in `models/dcgan.py` of martinarjovsky/WassersteinGAN (`main.initial:100-512:convt.weight`, until
-the end of 2018 with dots for the colons); and `models/networks/DCGAN_nets.py` of facebookresearch/
-pytorch_GAN_zoo.
+the end of 2018 with dots for the colons); `models/networks/DCGAN_nets.py` of facebookresearch/
+pytorch_GAN_zoo; and `implementations/dcgan/dcgan.py` of eriklindernoren/PyTorch-GAN, whose
+`nn.BatchNorm2d(n, 0.8)` sets the epsilon, though it was meant as a momentum.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from genkit.errors import InputError
 from genkit_export.architectures.dcgan import START, DcganConfig
+from genkit_export.architectures.upconv import DOUBLINGS, UpconvConfig
 from genkit_export.read import Checkpoint
 from genkit_export.sample import latent_section
 
@@ -35,6 +38,13 @@ ZOO = (
     "main.batchNorm0.running_mean",
     "main.convTranspose1.weight",
     "main.outlayer.weight",
+)
+UPCONV = (
+    "l1.0.weight",
+    "conv_blocks.0.running_mean",
+    "conv_blocks.3.running_mean",
+    "conv_blocks.7.running_mean",
+    "conv_blocks.9.weight",
 )
 ZOO_NAMED = re.compile(r"main\.(convTranspose|batchNorm)(\d+)\.(\w+)")
 ORDER = ("initial", "pyramid", "extra-layers", "final")
@@ -86,6 +96,21 @@ def zoo(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
             name = f"main.{index}.{found[3]}"
         renamed[names.get(name, name)] = tensor
     return _load(renamed, settings)
+
+
+def upconv(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
+    """The generator of eriklindernoren, which repeats pixels to enlarge."""
+    first, last = weights["l1.0.weight"], weights["conv_blocks.9.weight"]
+    side = math.isqrt(len(first) // len(weights["conv_blocks.0.running_mean"]))
+    config: dict[str, Any] = {
+        "size": settings.read("size", side * 2**DOUBLINGS),
+        "latent": settings.read("latent", first.shape[1]),
+        "width": settings.read("width", last.shape[1]),
+        "channels": settings.read("channels", len(last)),
+        "norm_eps": settings.assume("norm_eps", 0.8),
+        "leak": settings.assume("leak", 0.2),
+    }
+    return Loaded(config, weights, {"latent": latent_section(UpconvConfig(**config))})
 
 
 def _load(weights: Weights, settings: Settings, fields: Mapping[str, Any] | None = None) -> Loaded:
