@@ -22,8 +22,20 @@ from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .architectures.progressive import Progressive, ProgressiveConfig
 from .architectures.swin import Swin, SwinConfig
 from .architectures.transformer import Transformer, TransformerConfig
+from .architectures.upconv import Upconv, UpconvConfig
 from .architectures.vit import ViT, ViTConfig
-from .checkpoints import bert, distilbert, junyanz, lama, marian, roberta
+from .checkpoints import (
+    bert,
+    biggan,
+    dcgan,
+    distilbert,
+    gan,
+    junyanz,
+    lama,
+    marian,
+    progressive,
+    roberta,
+)
 from .checkpoints import genkit as own
 from .checkpoints.genkit import Description
 from .checkpoints.layout import Layout
@@ -53,6 +65,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "swin": Architecture(SwinConfig, Swin, classify.export),
     "gan": Architecture(GanConfig, Gan, sample.export),
     "dcgan": Architecture(DcganConfig, Dcgan, sample.export),
+    "upconv": Architecture(UpconvConfig, Upconv, sample.export),
     "progressive": Architecture(ProgressiveConfig, Progressive, sample.export),
     "biggan": Architecture(BigGanConfig, BigGan, sample.export),
     "biggan-deep": Architecture(BigGanDeepConfig, BigGanDeep, sample.export),
@@ -78,6 +91,50 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "hf-marian", "transformer", "translate", marian.KEYS, marian.load,
         "A Marian or OPUS-MT model of Hugging Face",
+    ),
+    Layout(
+        "pytorch-dcgan", "dcgan", "sample", dcgan.KEYS, dcgan.load,
+        "A DCGAN (pytorch/examples, and csinva's of 28 and 32 pixels)",
+    ),
+    Layout(
+        "wgan", "dcgan", "sample", dcgan.WGAN, dcgan.wgan,
+        "A generator of WGAN (martinarjovsky/WassersteinGAN)",
+    ),
+    Layout(
+        "wgan-old", "dcgan", "sample", dcgan.WGAN_DOTS, dcgan.wgan,
+        "A generator of WGAN (martinarjovsky/WassersteinGAN, before 2019)",
+    ),
+    Layout(
+        "zoo-dcgan", "dcgan", "sample", dcgan.ZOO, dcgan.zoo,
+        "A DCGAN (facebookresearch/pytorch_GAN_zoo)",
+    ),
+    Layout(
+        "zoo-progressive", "progressive", "sample", progressive.KEYS, progressive.load,
+        "A Progressive GAN (facebookresearch/pytorch_GAN_zoo)",
+    ),
+    Layout(
+        "zoo-progressive-old", "progressive", "sample", progressive.OLD_KEYS, progressive.load,
+        "A Progressive GAN (facebookresearch/pytorch_GAN_zoo, its first files)",
+    ),
+    Layout(
+        "hf-biggan-deep", "biggan-deep", "sample", biggan.DEEP, biggan.deep,
+        "A BigGAN-deep (huggingface/pytorch-pretrained-BigGAN)",
+    ),
+    Layout(
+        "ajbrock-biggan", "biggan", "sample", biggan.PLAIN, biggan.plain,
+        "A BigGAN, SAGAN or SNGAN (ajbrock/BigGAN-PyTorch)",
+    ),
+    Layout(
+        "eriklindernoren-gan", "gan", "sample", gan.NORMED, gan.normed,
+        "A GAN of linear layers with batch norm (eriklindernoren/PyTorch-GAN)",
+    ),
+    Layout(
+        "eriklindernoren-dcgan", "upconv", "sample", dcgan.UPCONV, dcgan.upconv,
+        "A DCGAN that repeats pixels (eriklindernoren/PyTorch-GAN)",
+    ),
+    Layout(
+        "linear-gan", "gan", "sample", gan.PLAIN, gan.plain,
+        "A GAN of linear layers (csinva/gan-vae-pretrained-pytorch, and WGAN's MLP_G)",
     ),
 )  # fmt: skip
 """Name, architecture, task, keys, reader, title. The first that fits is taken."""

@@ -12,13 +12,16 @@ from .architectures.biggan_deep import BigGanDeep, BigGanDeepConfig
 from .architectures.dcgan import Dcgan, DcganConfig
 from .architectures.gan import Gan, GanConfig
 from .architectures.progressive import Progressive, ProgressiveConfig
+from .architectures.upconv import Upconv, UpconvConfig
 from .checkpoints.genkit import Description
 from .fold import folded
 from .folder import Exported
 from .to_onnx import save_picture_graph
 
-Generator = Gan | Dcgan | Progressive | BigGan | BigGanDeep
-Config = GanConfig | DcganConfig | ProgressiveConfig | BigGanConfig | BigGanDeepConfig
+Generator = Gan | Dcgan | Upconv | Progressive | BigGan | BigGanDeep
+Config = (
+    GanConfig | DcganConfig | UpconvConfig | ProgressiveConfig | BigGanConfig | BigGanDeepConfig
+)
 ROLE, IMAGE = "generate", "image"
 TOLERANCE = 1e-4
 """Largest difference of a pixel, as a share of the range from black to white."""
