@@ -65,27 +65,29 @@ def test_logits_are_those_of_timm_and_torchvision(record: dict[str, Any], tmp_pa
     torch.testing.assert_close(found, torch.tensor(record["logits"]), atol=1e-5, rtol=0)
 
 
+@pytest.fixture(scope="module")
+def theirs(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with what belongs to it, as `save_pretrained` writes them."""
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
+
+    folder = tmp_path_factory.mktemp("vit")
+    config = ViTConfig(
+        **transformers_config(vit_config(norm_eps=1e-12)), id2label=dict(enumerate(LABELS))
+    )
+    model = ViTForImageClassification(config)
+    fill(model)
+    model.save_pretrained(folder)
+    size = {"height": 32, "width": 32}
+    ViTImageProcessorPil(size=size, image_mean=[0.4, 0.5, 0.6]).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ours(self, theirs: Path) -> Path:
+    return export_checkpoint(theirs, theirs / "exported", name="tiny-vit")
+
+
 class TestTransformers:
-    @pytest.fixture(scope="class")
-    def theirs(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """A network with what belongs to it, as `save_pretrained` writes them."""
-        from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
-
-        folder = tmp_path_factory.mktemp("vit")
-        config = ViTConfig(
-            **transformers_config(vit_config(norm_eps=1e-12)), id2label=dict(enumerate(LABELS))
-        )
-        model = ViTForImageClassification(config)
-        fill(model)
-        model.save_pretrained(folder)
-        size = {"height": 32, "width": 32}
-        ViTImageProcessorPil(size=size, image_mean=[0.4, 0.5, 0.6]).save_pretrained(folder)
-        return folder
-
-    @pytest.fixture(scope="class")
-    def ours(self, theirs: Path) -> Path:
-        return export_checkpoint(theirs, theirs / "exported", name="tiny-vit")
-
     @pytest.mark.parametrize("size", [(32, 32), (70, 50), (21, 90)])
     @torch.inference_mode()
     def test_a_photo_has_the_same_probabilities(
