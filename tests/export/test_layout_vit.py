@@ -66,7 +66,7 @@ def test_logits_are_those_of_timm_and_torchvision(record: dict[str, Any], tmp_pa
 
 
 @pytest.fixture(scope="module")
-def theirs(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with what belongs to it, as `save_pretrained` writes them."""
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 
@@ -83,7 +83,7 @@ def theirs(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ours(self, theirs: Path) -> Path:
+def ours(theirs: Path) -> Path:
     return export_checkpoint(theirs, theirs / "exported", name="tiny-vit")
 
 
