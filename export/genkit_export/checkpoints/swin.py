@@ -241,11 +241,8 @@ def last_window(weights: Weights) -> int:
     table = weights.get(f"layers.0.blocks.0.{TABLE}")
     if table is None:  # of a variant, which will be refused
         return 224
-    return (
-        patch_size(weights)
-        * window(table)
-        * 2 ** (count(weights, f"layers.*.blocks.0.{TABLE}") - 1)
-    )
+    merged = 2 ** (count(weights, f"layers.*.blocks.0.{TABLE}") - 1)
+    return patch_size(weights) * window(table) * int(merged)
 
 
 def from_microsoft(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
