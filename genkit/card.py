@@ -100,8 +100,8 @@ class TextSpec:
 class Resize:
     """How a picture is brought to the size that a graph takes.
 
-    ``stretch`` to the size; ``shortest_edge`` to size / crop_pct and then cut from the
-    middle; ``none`` leaves it as it is.
+    ``stretch`` brings both sides to size / crop_pct, ``shortest_edge`` the shorter one, and then
+    the size is cut from the middle; ``none`` leaves it as it is.
     """
 
     mode: str

@@ -83,9 +83,9 @@ def fit(pixels: Pixels, spec: Resize) -> Pixels:
     """Pixels brought to the size that a card asks for.
 
     ``stretch`` is what transformers' image processors do, ``shortest_edge`` what timm and
-    torchvision do to evaluate a network, to the pixel: the shorter side becomes size / crop_pct,
-    rounded down, so does the longer one in proportion, and what is cut off before the middle is
-    rounded to the nearest, half a pixel to even.
+    torchvision do to evaluate a network, to the pixel: both sides, or the shorter one, become
+    size / crop_pct, rounded down, then the longer one in proportion, and what is cut off before
+    the middle is rounded to the nearest, half a pixel to even.
     """
     if spec.size is None:
         return pixels
@@ -112,10 +112,10 @@ def seen(size: tuple[int, int], spec: Resize) -> tuple[slice, slice]:
 def _scaled_size(size: tuple[int, int], spec: Resize) -> tuple[int, int]:
     """Height and width of a picture that is resized, but not cut."""
     assert spec.size is not None
-    if spec.mode == "stretch":
-        return spec.size
     height, width = size
     low, narrow = (math.floor(side / spec.crop_pct) for side in spec.size)
+    if spec.mode == "stretch":
+        return low, narrow
     if low != narrow:  # timm's ResizeKeepRatio
         ratio = min(height / low, width / narrow)
         return round(height / ratio), round(width / ratio)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from genkit_export.architectures.swin import Swin, SwinConfig
 from genkit_export.architectures.vit import ViT, ViTConfig
 from genkit_export.checkpoints import genkit as own
 from genkit_export.classify import image_section
+from genkit_export.export import inspect
+from genkit_export.registry import ARCHITECTURES
 
 LABELS = ("cat", "dog", "ship", "frog", "deer")
 
@@ -139,4 +142,21 @@ def write_checkpoint(folder: Path, network: ViT | Swin, **image: object) -> Path
     }
     path = folder / "checkpoint.safetensors"
     own.write(path, network, own.Description(architecture, asdict(network.config), card))
+    return path
+
+
+def read_published(path: Path, **settings: str) -> tuple[str, ViT | Swin]:
+    """The layout of a published checkpoint, and the network that it is read as."""
+    found = inspect(path, given=settings)
+    architecture = ARCHITECTURES[found.architecture]
+    network = architecture.network(architecture.config(**found.loaded.config))
+    network.load_state_dict(found.loaded.weights)
+    assert isinstance(network, ViT | Swin)
+    return found.layout.name, network.eval()
+
+
+def photo(path: Path, height: int, width: int) -> Path:
+    """A JPEG of four coloured fields and noise."""
+    pixels = 128 + 50 * pictures(1, height, width)[0].permute(1, 2, 0)
+    Image.fromarray(pixels.clamp(0, 255).byte().numpy()).save(path, quality=95)
     return path

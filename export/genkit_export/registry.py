@@ -35,6 +35,8 @@ from .checkpoints import (
     marian,
     progressive,
     roberta,
+    swin,
+    vit,
 )
 from .checkpoints import genkit as own
 from .checkpoints.genkit import Description
@@ -91,6 +93,28 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "hf-marian", "transformer", "translate", marian.KEYS, marian.load,
         "A Marian or OPUS-MT model of Hugging Face",
+    ),
+    Layout("timm-vit", "vit", "classify", vit.TIMM_KEYS, vit.load_timm, "A ViT of timm"),
+    Layout(
+        "hf-vit", "vit", "classify", vit.TRANSFORMERS_KEYS, vit.load_transformers,
+        "A ViT of Hugging Face",
+    ),
+    Layout(
+        "torchvision-vit", "vit", "classify", vit.TORCHVISION_KEYS, vit.load_torchvision,
+        "A ViT of torchvision",
+    ),
+    Layout("timm-swin", "swin", "classify", swin.TIMM_KEYS, swin.load_timm, "A Swin of timm"),
+    Layout(
+        "hf-swin", "swin", "classify", swin.TRANSFORMERS_KEYS, swin.load_transformers,
+        "A Swin of Hugging Face",
+    ),
+    Layout(
+        "torchvision-swin", "swin", "classify", swin.TORCHVISION_KEYS, swin.load_torchvision,
+        "A Swin of torchvision",
+    ),
+    Layout(
+        "microsoft-swin", "swin", "classify", swin.MICROSOFT_KEYS, swin.load_microsoft,
+        "A Swin of its authors (microsoft/Swin-Transformer), or of timm before 0.9",
     ),
     Layout(
         "pytorch-dcgan", "dcgan", "sample", dcgan.KEYS, dcgan.load,

@@ -197,9 +197,13 @@ class TestNames:
             "up.10.weight": [4],
         }
 
-    def test_a_name_that_nobody_knows(self) -> None:
-        with pytest.raises(KeyError, match="other"):
-            renamed({"other.weight": torch.zeros(1)}, {"a": "b"})
+    def test_a_name_that_nobody_knows_stays(self) -> None:
+        assert list(renamed({"other.weight": torch.zeros(1)}, {"a": "b"})) == ["other.weight"]
+
+    def test_parts_that_cannot_be_joined(self) -> None:
+        theirs = {"q.weight": torch.zeros(2, 3), "k.weight": torch.zeros(2, 4)}
+        with pytest.raises(ValueError, match=r"qk.weight would be of \[2, 3\] and \[2, 4\]"):
+            renamed(theirs, {"q": "qk/0", "k": "qk/1"})
 
     def test_torchvisions_old_names(self) -> None:
         state = ViT(vit_config()).state_dict()

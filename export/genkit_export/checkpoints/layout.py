@@ -157,7 +157,8 @@ def _parse(name: str, text: str, like: object) -> Any:
             case float():
                 return float(text)
             case tuple() | list():
-                return type(like)(text.split(","))
+                one = like[0] if like else ""
+                return type(like)(_parse(name, part.strip(), one) for part in text.split(","))
     except ValueError:
         kind = {bool: "yes or no", int: "a whole number", float: "a number"}[type(like)]
         raise UsageError(f"--set {name}={text}: {name} is {kind}") from None

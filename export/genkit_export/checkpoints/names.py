@@ -16,7 +16,9 @@ Names = Mapping[str, str | None]
 
 
 def renamed(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
-    """Tensors under our names. Raises KeyError for a name that the table does not have."""
+    """Tensors under our names; what the table does not have keeps its own. Raises ValueError for
+    parts that cannot be joined.
+    """
     patterns = {
         re.compile(re.escape(theirs).replace(r"\#", r"(\d+)") + r"(\.[a-z_]+)?"): ours
         for theirs, ours in names.items()
@@ -27,16 +29,23 @@ def renamed(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
         if ours is not None:
             whole, _, part = ours.partition("/")
             parts[whole][part] = tensor
-    return {
-        name: torch.cat([part for _, part in sorted(some.items())])
-        if len(some) > 1
-        else next(iter(some.values()))
-        for name, some in parts.items()
-    }
+    return {name: _joined(name, some) for name, some in parts.items()}
+
+
+def _joined(name: str, parts: Mapping[str, Tensor]) -> Tensor:
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    try:
+        return torch.cat([part for _, part in sorted(parts.items())])
+    except RuntimeError:
+        shapes = " and ".join(str(list(part.shape)) for _, part in sorted(parts.items()))
+        raise ValueError(f"{name} would be of {shapes}") from None
 
 
 def _ours(name: str, patterns: Mapping[re.Pattern[str], str | None]) -> str | None:
-    """Our name for theirs, with the part behind a slash; None if it is not needed."""
+    """Our name for theirs, with the part behind a slash; None if it is not needed; theirs if the
+    table does not have it.
+    """
     for pattern, ours in patterns.items():
         match = pattern.fullmatch(name)
         if match is None:
@@ -49,4 +58,4 @@ def _ours(name: str, patterns: Mapping[re.Pattern[str], str | None]) -> str | No
             ours = ours.replace(slot, str(number + (slot == "#+1")), 1)
         module, slash, part = ours.partition("/")
         return f"{module}{kind or ''}{slash}{part}"
-    raise KeyError(name)
+    return name

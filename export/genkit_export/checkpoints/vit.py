@@ -1,16 +1,70 @@
-"""Vision Transformers as Hugging Face transformers and torchvision store them.
+"""Vision Transformers as timm, Hugging Face transformers and torchvision store them.
 
-Sources: transformers' `models/vit/convert_vit_timm_to_pytorch.py` (whose names its published files
-still have, whatever its classes call them today) and torchvision's `models/vision_transformer.py`.
-timm's names are our own.
+Sources: timm's `models/vision_transformer.py`, transformers' `models/vit/
+convert_vit_timm_to_pytorch.py` (whose names its published files still have, whatever its classes
+call them today) and torchvision's `models/vision_transformer.py`. timm's names are our own. How
+pictures are prepared is what timm's `_cfg`, transformers' image processors and the transforms of
+torchvision's weights say.
 """
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
+from genkit.errors import InputError
 from genkit_export.architectures.vit import ViTConfig
 from genkit_export.checkpoints.names import Names, renamed
+from genkit_export.read import Checkpoint
+
+from .layout import Loaded, Settings, Weights, count
+from .pictures import (
+    HALF,
+    STRETCH,
+    Preparation,
+    crop_share,
+    name_classes,
+    of_timm,
+    of_transformers,
+    patches,
+    prepare,
+    refuse,
+)
+
+TIMM_KEYS = ("pos_embed", "patch_embed.proj.weight", "blocks.*.attn.qkv.weight", "head.weight")
+TRANSFORMERS_KEYS = (
+    "vit.embeddings.position_embeddings",
+    "vit.embeddings.patch_embeddings.projection.weight",
+    "vit.encoder.layer.*.attention.attention.query.weight",
+    "classifier.weight",
+)
+TORCHVISION_KEYS = (
+    "class_token",
+    "conv_proj.weight",
+    "encoder.pos_embedding",
+    "encoder.layers.encoder_layer_*.self_attention.in_proj_weight",
+)
+UNLIKE = {
+    "dist_token": "a distillation token",
+    "reg_token": "register tokens",
+    "register_tokens": "register tokens",
+    "norm_pre": "a norm before its blocks",
+    "fc_norm": "a norm after pooling",
+    "attn_pool": "pooling by attention",
+    "pre_logits": "a layer before its classifier",
+    "ls1": "scaled layers",
+    "gamma_1": "scaled layers",
+    "q_norm": "norms of queries and keys",
+    "q_bias": "attention without biases of the keys",
+    "relative_position_bias_table": "relative positions",
+    "backbone": "convolutions before its patches",
+}
+"""Parts of names that other Vision Transformers have."""
+POOLER = "vit.pooler."
+"""In transformers' files; the classifier does not see it."""
+SIXTEEN = (1280, 1408, 1664)
+"""Widths of ViT-H, g and G, which have 16 heads; of others, heads are 64 wide."""
 
 TRANSFORMERS: Names = {
     "vit.embeddings.cls_token": "cls_token",
@@ -45,17 +99,124 @@ TORCHVISION: Names = {
 """Files from before version 0.12 have `linear_1` and `linear_2`."""
 
 
-def from_transformers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our state dict from that of a `ViTForImageClassification`. Raises KeyError for a name that it
-    does not have.
+def load_timm(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
+    """A `VisionTransformer` of timm; networks of DeiT's and MAE's authors have its names too."""
+    pool = checkpoint.config.get("global_pool", "token")
+    if "cls_token" in weights and pool != "token":
+        raise InputError(
+            f"{checkpoint.path} has a class token, but pools by {pool!r}, which genkit does not have"
+        )
+    size = image_size(weights, checkpoint)
+    usual = Preparation((size, size), crop_pct=0.9 if size < 384 else 1.0, mean=HALF, std=HALF)
+    config = {
+        "num_heads": settings.assume("num_heads", heads(weights)),
+        "norm_eps": settings.assume("norm_eps", 1e-6),
+    }
+    return load(weights, checkpoint, settings, config, usual, of_timm(checkpoint))
+
+
+def load_transformers(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
+    """A `ViTForImageClassification`."""
+    kept = {name: tensor for name, tensor in weights.items() if not name.startswith(POOLER)}
+    ours = from_transformers(kept)
+    size = image_size(ours, checkpoint)
+    usual, found = of_transformers(
+        checkpoint, Preparation((size, size), STRETCH, "bilinear", mean=HALF, std=HALF)
+    )
+    config = {
+        "num_heads": settings.get("num_attention_heads", checkpoint.config, heads(ours)),
+        "norm_eps": settings.get("layer_norm_eps", checkpoint.config, 1e-12),
+        "position_antialias": False,
+    }
+    gelu(checkpoint, settings)
+    return load(ours, checkpoint, settings, config, usual, found)
+
+
+def load_torchvision(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
+    """A `VisionTransformer` of torchvision. Its weights of other sizes than 224, of SWAG, come with
+    a transform of their own.
     """
+    ours = from_torchvision(weights)
+    size = image_size(ours, checkpoint)
+    usual = Preparation((size, size))
+    if size == 224:
+        large = ours["patch_embed.proj.weight"].shape[::2] == (1024, 16)
+        edge = 242 if large else 256
+        usual = Preparation((size, size), interpolation="bilinear", crop_pct=crop_share(size, edge))
+    config = {
+        "num_heads": settings.assume("num_heads", heads(ours)),
+        "norm_eps": settings.assume("norm_eps", 1e-6),
+    }
+    return load(ours, checkpoint, settings, config, usual, {})
+
+
+def load(
+    weights: Weights,
+    checkpoint: Checkpoint,
+    settings: Settings,
+    config: Mapping[str, Any],
+    usual: Preparation,
+    found: Mapping[str, Any],
+) -> Loaded:
+    """What the layouts have in common, once the names are ours. Raises InputError for variants of
+    the network that genkit does not have.
+    """
+    refuse(weights, UNLIKE, checkpoint)
+    width, patch = patches(weights, checkpoint)
+    preparation = prepare(settings, usual, found)
+    classes = settings.read("num_classes", weights["head.weight"].shape[0])
+    whole: dict[str, Any] = {
+        "image_size": settings.read("image_size", image_size(weights, checkpoint)),
+        "patch_size": settings.read("patch_size", patch),
+        "num_classes": classes,
+        "d_model": settings.read("d_model", width),
+        "layers": settings.read("layers", count(weights, "blocks.*.attn.qkv.weight")),
+        "d_ff": settings.read("d_ff", weights["blocks.0.mlp.fc1.weight"].shape[0]),
+        "pooling": settings.read("pooling", "token" if "cls_token" in weights else "mean"),
+        "mean": preparation.mean,
+        "std": preparation.std,
+        **config,
+    }
+    labels = name_classes(checkpoint, settings, classes)
+    return Loaded(whole, weights, {"image": preparation.section(labels)})
+
+
+def image_size(weights: Weights, checkpoint: Checkpoint) -> int:
+    """Side of the pictures that the positions were learned for. Raises InputError if they are no
+    square, or leave the class token out.
+    """
+    positions = weights["pos_embed"].shape[1] - ("cls_token" in weights)
+    grid = math.isqrt(max(positions, 0))
+    if grid**2 != positions or not grid:
+        refuse(weights, UNLIKE, checkpoint)  # registers and the like have positions too
+        raise InputError(
+            f"{checkpoint.path} has positions for {positions} patches, which are no square"
+        )
+    return grid * weights["patch_embed.proj.weight"].shape[2]
+
+
+def heads(weights: Weights) -> int:
+    """What is usual for the width."""
+    width = weights["patch_embed.proj.weight"].shape[0]
+    return 16 if width in SIXTEEN else max(width // 64, 1)
+
+
+def gelu(checkpoint: Checkpoint, settings: Settings) -> None:
+    """Raises InputError for a configuration of transformers with another activation."""
+    name = settings.get("hidden_act", checkpoint.config, "gelu")
+    if name != "gelu":
+        raise InputError(
+            f"{checkpoint.path} has the activation {name!r}, which genkit does not have"
+        )
+
+
+def from_transformers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our state dict from that of a `ViTForImageClassification`."""
     return renamed(tensors, TRANSFORMERS)
 
 
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our state dict from that of torchvision's `VisionTransformer`. Raises KeyError for a name that
-    it does not have.
-    """
+    """Our state dict from that of torchvision's `VisionTransformer`."""
     return renamed(
         {name.replace("in_proj_", "in_proj."): tensor for name, tensor in tensors.items()},
         TORCHVISION,
