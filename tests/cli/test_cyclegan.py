@@ -164,7 +164,8 @@ def test_without_arguments() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="bash")
 def test_two_processes_in_a_pipe(run: Genkit) -> None:
     done = pipeline(
-        "cat a.png | genkit cyclegan --device cpu - | genkit cyclegan --device cpu - > back.png"
+        "turn() { genkit cyclegan --model negative --device cpu -; }; "
+        "cat a.png | turn | turn > back.png"
     )
     assert (done.code, done.err) == (0, "")
     np.testing.assert_array_equal(pixels(Path("back.png").read_bytes()), PIXELS)
