@@ -60,14 +60,6 @@ class Gated(nn.Module):
             GatedConv(before + after, after) for before, after in pairwise(reversed(sizes))
         )
         self.last = nn.Conv2d(sizes[0], 3, 3, padding=1)
-        for layer in self.modules():
-            if isinstance(layer, GatedConv):
-                layer.initialize()
-        for layer in self.middle:
-            # They add to what they are given; so many would make it ever larger.
-            nn.init.normal_(layer.conv.weight, 0, layer.conv.weight[0].numel() ** -0.5)
-        nn.init.normal_(self.last.weight, 0, 0.1 * self.last.weight[0].numel() ** -0.5)
-        nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         # What is known is 1, and so the zeros beyond an edge are unknown.
@@ -96,15 +88,6 @@ class GatedConv(nn.Module):
         self.conv = nn.Conv2d(
             channels_in, 2 * channels_out, 3, stride, padding=dilation, dilation=dilation
         )
-
-    def initialize(self) -> None:
-        """Let what comes out vary as much as what goes in: PyTorch's own start would leave a quarter
-        of it, layer after layer, and an ELU behind half-open gates lets two fifths through.
-        """
-        nn.init.normal_(self.conv.weight, 0, 2.5 * self.conv.weight[0].numel() ** -0.5)
-        with torch.no_grad():
-            self.conv.weight[self.conv.out_channels // 2 :] /= 2.5
-        nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(x)
