@@ -22,7 +22,6 @@ from gan_training import (
     Watch,
     arguments,
     finish,
-    step,
 )
 from genkit_export.architectures.biggan import (
     BigGan,
@@ -32,7 +31,7 @@ from genkit_export.architectures.biggan import (
 )
 from genkit_export.architectures.spectral import orthogonality
 from genkit_export.checkpoints import genkit as own
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend
 from options import use_all_cores
 
 LOOP = LoopConfig(
@@ -123,14 +122,14 @@ def train(
             both = torch.cat([real.to(DEVICE), made])
             on_real, on_made = verdicts(both, torch.cat([real_labels.to(DEVICE), labels])).chunk(2)
             seen = JUDGE_LOSSES["hinge"](on_real, on_made)
-            step(optimizers["judge"], seen)
+            descend(optimizers["judge"], seen)
         judge.requires_grad_(False)
         made, labels = make()
         fooled = GENERATOR_LOSSES["hinge"](verdicts(made, labels))
         loss = fooled
         if hp.orthogonal:
             loss = loss + hp.orthogonal * orthogonality(generator)
-        step(optimizers["generator"], loss)
+        descend(optimizers["generator"], loss)
         return {"judge": seen.detach(), "generator": fooled.detach()}
 
     loop.run(take_step, watch)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gan_data import Pictures, card_origin, draw, read_cifar, to_float
 from genkit_export.checkpoints import genkit as own
 from genkit_export.read import read
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
 
 LOOP = LoopConfig(steps=2800, warmup=400, decay=0.85, average=0.995, validate_every=400)
@@ -139,9 +139,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         with torch.autocast(DEVICE, dtype=torch.bfloat16):
             logits = network(x)
         loss = F.cross_entropy(logits.float(), labels.to(DEVICE), label_smoothing=hp.smoothing)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        descend(optimizer, loss)
         return {"loss": loss.detach()}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:

@@ -26,7 +26,7 @@ from genkit_export.checkpoints import genkit as own
 from genkit_export.classify import image_section
 from genkit_export.read import read
 from genkit_export.registry import ARCHITECTURES
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend_clipped
 from options import recipe_options, use_all_cores
 
 # 80 epochs.
@@ -202,10 +202,7 @@ def train(
         network.train()
         x, targets = (tensor.to(DEVICE) for tensor in batch_of(pictures, hp, step))
         loss = loss_of(network, x, targets, told, hp)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(network.parameters(), hp.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        norm = descend_clipped(optimizer, loss, network, hp.clip_norm)
         return {"loss": loss.detach(), "norm": norm}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:

@@ -37,7 +37,7 @@ from genkit_export.architectures.cyclegan import (
 )
 from genkit_export.checkpoints import genkit as own
 from genkit_export.cyclegan import image_section
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
 
 # The rate falls to zero over the second half, as in the paper.
@@ -128,11 +128,11 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         real = {s: crops(photos.train[s], hp.batch, hp.crop, rng).to(DEVICE) for s in SEASONS}
         judges.requires_grad_(False)
         losses, made = generator_losses(generators, judges, real, hp, SEASONS[step % 2])
-        _step(optimizers["generators"], sum(losses.values(), torch.zeros((), device=DEVICE)))
+        descend(optimizers["generators"], sum(losses.values(), torch.zeros((), device=DEVICE)))
         judges.requires_grad_(True)
         shown = {season: pools[season].exchange(made[season]) for season in SEASONS}
         losses["judge"] = judge_loss(judges, real, shown)
-        _step(optimizers["judges"], losses["judge"])
+        descend(optimizers["judges"], losses["judge"])
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
@@ -187,12 +187,6 @@ def judge_loss(
             )
             loss = loss + (F.mse_loss(true, torch.ones_like(true)) + false.square().mean()) / 2
     return loss
-
-
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
 
 
 @torch.no_grad()

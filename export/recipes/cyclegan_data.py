@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from loop import descend
+
 SEASONS = ("summer", "winter")
 HELD_OUT_EVERY = 16
 """One photograph in so many is for validation."""
@@ -121,9 +123,7 @@ def train_classifier(photos: Photographs, config: ClassifierConfig) -> SeasonCla
     for _ in range(config.steps):
         pictures = torch.cat([crops(photos.train[s], half, config.size, rng) for s in SEASONS])
         loss = F.binary_cross_entropy_with_logits(network(pictures), target)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        descend(optimizer, loss)
         schedule.step()
     return network.eval()
 

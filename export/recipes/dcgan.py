@@ -25,12 +25,11 @@ from gan_training import (
     Watch,
     arguments,
     finish,
-    step,
 )
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscriminator, initialize
 from genkit_export.architectures.gan import Gan, GanConfig, GanDiscriminator
 from genkit_export.checkpoints import genkit as own
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend
 from options import use_all_cores
 
 LOOP = LoopConfig(steps=24_000, decay=0.4, log_every=100, validate_every=1500)
@@ -124,12 +123,12 @@ def train(
             made = generator(noise)
         judge.requires_grad_(True)
         seen = judge_loss(judge, real, made.detach().float(), hp)
-        step(optimizers["judge"], seen)
+        descend(optimizers["judge"], seen)
         judge.requires_grad_(False)
         with torch.autocast(DEVICE, dtype=torch.bfloat16):
             verdicts = judge(made).float()
         fooled = GENERATOR_LOSSES[hp.loss](verdicts)
-        step(optimizers["generator"], fooled)
+        descend(optimizers["generator"], fooled)
         return {"judge": seen.detach(), "generator": fooled.detach()}
 
     loop.run(take_step, watch)

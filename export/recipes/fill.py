@@ -39,8 +39,7 @@ from genkit_export import export_checkpoint
 from genkit_export.architectures.bert import Bert, BertConfig
 from genkit_export.checkpoints import genkit as own
 from genkit_export.fill import calibrate
-from genkit_export.read import read
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend_clipped
 from options import recipe_options, use_all_cores
 from translate_data import HELD_OUT_PERCENT
 
@@ -175,8 +174,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
     network = hp.network(tokenizer.get_vocab_size())
     model = Bert(network)
     if init:
-        weights = {name: tensor.float() for name, tensor in read(init).tensors.items()}
-        model.load_state_dict(weights)
+        own.load_weights(init, model)
     use_fast_dropout(model)
     optimizer = optimizer_of(model, hp)
     loop = Loop(out, hp.loop, {"model": model}, {"adam": optimizer}, averaged="model")
@@ -195,10 +193,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         if not len(positions):  # a batch of one short row can be without
             return {"loss": 0.0, "norm": 0.0}
         loss = loss_of(model, ids, masked, positions)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(model.parameters(), hp.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        norm = descend_clipped(optimizer, loss, model, hp.clip_norm)
         return {"loss": loss.detach(), "norm": norm}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:

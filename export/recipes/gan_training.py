@@ -144,12 +144,6 @@ class Watch:
         return -figures["distance"], figures
 
 
-def step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-
-
 def finish(
     network: Generator,
     architecture: str,

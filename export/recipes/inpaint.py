@@ -26,7 +26,7 @@ from genkit_export.checkpoints import genkit as own
 from genkit_export.inpaint import image_section
 from inpaint_data import KINDS, Hole, draw_hole
 from inpaint_quality import Pixels, Quality, average, holes_of, judge, measure
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
 
 LOOP = LoopConfig(steps=12_000, warmup=200, decay=0.4, validate_every=500)
@@ -94,11 +94,11 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
                 losses |= fooling_losses(critic, whole, real)
             critic.requires_grad_(True)
             total = total + hp.fool * losses["fool"] + hp.feature * losses["feature"]
-        _step(optimizers["network"], total)
+        descend(optimizers["network"], total)
         if judged:
             with torch.autocast(DEVICE, dtype=torch.bfloat16):
                 losses["judge"] = judge_loss(critic, whole.detach(), real)
-            _step(optimizers["judge"], losses["judge"])
+            descend(optimizers["judge"], losses["judge"])
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
@@ -158,12 +158,6 @@ def see(critic: PatchDiscriminator, pictures: Tensor) -> list[Tensor]:
         if isinstance(layer, nn.LeakyReLU):
             seen.append(x)
     return [*seen, x]
-
-
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
 
 
 def make_filler(network: nn.Module, *, fast: bool) -> Any:

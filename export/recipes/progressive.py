@@ -23,7 +23,6 @@ from gan_training import (
     Watch,
     arguments,
     finish,
-    step,
 )
 from genkit_export.architectures.progressive import (
     Progressive,
@@ -31,7 +30,7 @@ from genkit_export.architectures.progressive import (
     ProgressiveDiscriminator,
 )
 from genkit_export.checkpoints import genkit as own
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend
 from options import use_all_cores
 
 LOOP = LoopConfig(
@@ -134,10 +133,10 @@ def train(
         if at % hp.slope_every == 0:
             weight = hp.slope / 2 * hp.slope_every
             loss = loss + weight * slope_at(judge, real, level, fade)
-        step(optimizers["judge"], loss)
+        descend(optimizers["judge"], loss)
         judge.requires_grad_(False)
         fooled = GENERATOR_LOSSES["non-saturating"](verdicts(made))
-        step(optimizers["generator"], fooled)
+        descend(optimizers["generator"], fooled)
         return {"judge": seen.detach(), "generator": fooled.detach(), "level": level - fade}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:

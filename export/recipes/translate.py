@@ -25,9 +25,8 @@ from genkit_export import export_checkpoint
 from genkit_export.architectures.transformer import Transformer, TransformerConfig, marian
 from genkit_export.checkpoints import genkit as own
 from genkit_export.quantize import calibrate
-from genkit_export.read import read
 from genkit_export.search import greedy
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend_clipped
 from options import recipe_options, use_all_cores
 from translate_data import (
     HELD_OUT_PERCENT,
@@ -155,8 +154,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
     tokenizer = load_vocabulary(out, corpus, hp, init)
     model = Transformer(hp.network())
     if init:
-        weights = {name: tensor.float() for name, tensor in read(init).tensors.items()}
-        model.load_state_dict(weights)
+        own.load_weights(init, model)
     use_fast_dropout(model)
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -175,10 +173,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         model.train()
         source, target = next(stream)
         loss = loss_of(model, source, target, hp.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(model.parameters(), hp.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        norm = descend_clipped(optimizer, loss, model, hp.clip_norm)
         with torch.no_grad():
             model.embedding.weight[model.config.pad_id].zero_()
         return {"loss": loss.detach(), "norm": norm}

@@ -22,11 +22,10 @@ from gan_training import (
     Watch,
     arguments,
     finish,
-    step,
 )
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscriminator, initialize
 from genkit_export.checkpoints import genkit as own
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend
 from options import use_all_cores
 
 LOOP = LoopConfig(steps=5000, decay=0.5, log_every=50, validate_every=500)
@@ -115,7 +114,7 @@ def train(
             with torch.no_grad():
                 made = make()
             loss, distance = critic_loss(critic, real, made, hp)
-            step(optimizers["critic"], loss)
+            descend(optimizers["critic"], loss)
             if hp.lipschitz == "clamp":
                 with torch.no_grad():
                     for weight in critic.parameters():
@@ -124,7 +123,7 @@ def train(
         made = make()
         with torch.autocast(DEVICE, dtype=torch.bfloat16):
             verdicts = critic(made).float()
-        step(optimizers["generator"], GENERATOR_LOSSES["wasserstein"](verdicts))
+        descend(optimizers["generator"], GENERATOR_LOSSES["wasserstein"](verdicts))
         return {"wasserstein": distance}
 
     loop.run(take_step, watch)
