@@ -12,9 +12,9 @@ from genkit.errors import InputError
 from .architectures.swin import Swin, SwinConfig
 from .architectures.vit import ViT, ViTConfig
 from .checkpoints.genkit import Description
-from .cyclegan import noise
 from .folder import Exported, save_graph
 from .parity import Graph, check
+from .picture_graph import noise
 from .to_onnx import trace
 
 CLASSIFY, ATTENTION = "classify", "attention"

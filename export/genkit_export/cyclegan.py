@@ -15,16 +15,12 @@ from .architectures.cyclegan import (
     UnetGenerator,
     with_own_statistics,
 )
-from .bfloat16 import offer_bf16
 from .checkpoints.genkit import Description
 from .folder import Exported
-from .to_onnx import RESULT, save_picture_graph
+from .picture_graph import export_pictures, noise
+from .to_onnx import RESULT
 
 ROLE = "generate"
-TOLERANCE = 1e-4
-"""Largest difference of a pixel, as a share of the range from black to white."""
-BF16_TOLERANCE = 0.05
-"""The same, computed in bfloat16."""
 SHAPES = ((2, 2, 3), (1, 1, 1), (3, 4, 2))
 """Pictures and sides that are compared with PyTorch; sides in units of the largest multiple."""
 MEANINGS = {"image": "sRGB; sides a multiple of the card's pad", RESULT: "sRGB"}
@@ -56,7 +52,6 @@ def export(
     """
     network = deepcopy(network).eval()
     with_own_statistics(network)
-    file = f"{ROLE}.fp32.onnx"
     unit = max(smallest_multiple(network.config), 16)
     module = PictureGenerator(network)
     shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
@@ -64,16 +59,7 @@ def export(
     def make_inputs(batch: int, height: int, width: int) -> dict[str, Tensor]:
         return {"image": noise(batch, height, width, 3)}
 
-    worst = save_picture_graph(module, folder / file, make_inputs, shapes, TOLERANCE)
-    report(f"{file}: pixels differ from PyTorch's by at most {worst:.1e}")
-    exported = Exported(
-        graphs={ROLE: {"fp32": file}},
-        meanings={ROLE: MEANINGS},
-        differences={ROLE: {"fp32": worst}},
-        tolerance=TOLERANCE,
-        default_precision={"cpu": "fp32", "cuda": "fp32"},
-    )
-    return offer_bf16(exported, ROLE, module, folder, make_inputs, shapes, BF16_TOLERANCE, report)
+    return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report)
 
 
 def smallest_multiple(config: ResnetConfig | UnetConfig) -> int:
@@ -92,9 +78,3 @@ def image_section(config: ResnetConfig | UnetConfig) -> Mapping[str, Any]:
         "resize": {"mode": "none"},
         "pad": {"multiple": multiple, "mode": "reflect", "side": "both"},
     }
-
-
-def noise(*shape: int) -> Tensor:
-    """Random bytes, the same for the same shape."""
-    random = torch.Generator().manual_seed(shape[0])
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
-from .bfloat16 import offer_bf16
 from .checkpoints.genkit import Description
-from .cyclegan import BF16_TOLERANCE, noise
 from .folder import Exported
-from .to_onnx import RESULT, save_picture_graph
+from .picture_graph import export_pictures, noise
+from .to_onnx import RESULT
 
 ROLE = "inpaint"
-TOLERANCE = 1e-4
-"""Largest difference of a pixel, as a share of the range from black to white."""
 SHAPES = ((2, 2, 3), (1, 2, 2), (3, 5, 2))
 """Pictures and sides that are compared with PyTorch; sides in units of the smallest multiple."""
 MEANINGS = {
@@ -54,7 +51,6 @@ def export(
     """Write the graph of a network to `folder`. Raises ModelError if it does not compute what
     PyTorch does.
     """
-    file = f"{ROLE}.fp32.onnx"
     unit = network.config.multiple
     module = Inpainter(network).eval()
     shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
@@ -62,16 +58,7 @@ def export(
     def make_inputs(batch: int, height: int, width: int) -> dict[str, Tensor]:
         return {"image": noise(batch, height, width, 3), "mask": noise(batch, height, width, 1)}
 
-    worst = save_picture_graph(module, folder / file, make_inputs, shapes, TOLERANCE)
-    report(f"{file}: pixels differ from PyTorch's by at most {worst:.1e}")
-    exported = Exported(
-        graphs={ROLE: {"fp32": file}},
-        meanings={ROLE: MEANINGS},
-        differences={ROLE: {"fp32": worst}},
-        tolerance=TOLERANCE,
-        default_precision={"cpu": "fp32", "cuda": "fp32"},
-    )
-    return offer_bf16(exported, ROLE, module, folder, make_inputs, shapes, BF16_TOLERANCE, report)
+    return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report)
 
 
 def image_section(config: GatedConfig | LamaConfig) -> Mapping[str, Any]:

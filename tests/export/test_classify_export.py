@@ -19,8 +19,8 @@ from genkit_export import classify, export_checkpoint
 from genkit_export.architectures.swin import Swin
 from genkit_export.architectures.vit import ViT
 from genkit_export.checkpoints import genkit as own
-from genkit_export.cyclegan import noise
 from genkit_export.parity import Graph
+from genkit_export.picture_graph import noise
 
 NETWORKS = {
     "vit": (vit_config(), (32, 32)),

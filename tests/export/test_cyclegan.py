@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genkit.errors import InputError, ModelError
 from genkit.model import open_model
-from genkit_export import cyclegan, export_checkpoint, to_onnx
+from genkit_export import cyclegan, export_checkpoint, picture_graph, to_onnx
 from genkit_export.architectures.cyclegan import (
     PatchDiscriminator,
     ResnetConfig,
@@ -256,7 +256,7 @@ class TestExport:
         assert [v.dtype for v in (*interface.inputs, *interface.outputs)] == ["uint8"] * 2
 
         # A size and a batch that the export did not try; half a level is the rounding.
-        image = cyclegan.noise(2, 32, 96, 3)
+        image = picture_graph.noise(2, 32, 96, 3)
         (result,) = Graph(model.graph("generate", "fp32")).run(["result"], image=image.numpy())
         if kind == "unet":
             with_own_statistics(network)

@@ -23,8 +23,8 @@ from genkit_export.architectures.inpaint import (
     smooth_fill,
 )
 from genkit_export.checkpoints import genkit as own
-from genkit_export.cyclegan import noise
 from genkit_export.parity import Graph
+from genkit_export.picture_graph import noise
 
 SMALL = LamaConfig(width=8, downs=2, blocks=1)
 SMALL_GATED = GatedConfig(width=4, downs=2, dilations=(1, 2), levels=3, relaxations=2)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genkit.errors import InputError, UsageError
 from genkit.model import open_model
-from genkit_export import cyclegan, export_checkpoint, inspect_checkpoint
+from genkit_export import export_checkpoint, inspect_checkpoint, picture_graph
 from genkit_export.export import inspect
 from genkit_export.parity import Graph
 
@@ -102,7 +102,7 @@ def assert_pictures(folder: Path, reference: Callable[[Tensor], Tensor], multipl
     """Several sizes; half a level is the rounding."""
     graph = Graph(open_model(folder).graph("generate", "fp32"))
     for height, width in ((1, 2), (3, 1)):
-        image = cyclegan.noise(1, height * multiple, width * multiple, 3)
+        image = picture_graph.noise(1, height * multiple, width * multiple, 3)
         (result,) = graph.run(["result"], image=image.numpy())
         with torch.no_grad():
             x = image.permute(0, 3, 1, 2).float() / 127.5 - 1

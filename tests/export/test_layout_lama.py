@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from genkit.errors import InputError
 from genkit.model import open_model
 from genkit_export import export_checkpoint, inspect_checkpoint
-from genkit_export.cyclegan import noise
 from genkit_export.parity import Graph
+from genkit_export.picture_graph import noise
 
 WIDTH, DOWNS, BLOCKS = 8, 2, 1
 Weights = dict[str, Tensor]
