@@ -1,6 +1,7 @@
 """Exports a BERT for the task fill: a graph in float32 and one in int8."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,15 +10,12 @@ from torch import Tensor
 from .architectures.bert import Bert
 from .checkpoints.genkit import Description
 from .fill_graph import INPUTS, OUTPUTS, VOCABULARY, build
-from .folder import Exported, save_graph
-from .parity import Graph, check
-from .quantize import StaticInt8, input_ranges
+from .folder import Exported
+from .parity import Graph
+from .quantize import input_ranges
+from .text_graph import export_text
 
 ROLE = "fill"
-TOLERANCE = 1e-4
-"""Largest difference of a log probability, in float32."""
-SHAPES = ((1, 5), (8, 12), (3, 30))
-"""Rows and tokens of the texts that are compared with PyTorch."""
 
 
 def export(
@@ -27,27 +25,15 @@ def export(
     PyTorch does.
     """
     suppress = description.card.get("text", {}).get("suppress_ids", ())
-    files = {"fp32": f"{ROLE}.fp32.onnx"}
-    save_graph(build(model, suppress), folder / files["fp32"])
-    if description.ranges:
-        files["int8"] = f"{ROLE}.int8.onnx"
-        dense = StaticInt8(description.ranges)
-        save_graph(build(model, suppress, dense), folder / files["int8"])
-
-    differences: dict[str, float] = {}
-    for precision, name in files.items():
-        graph = Graph(folder / name)
-        worst = max(_difference(graph, model, shape) for shape in SHAPES)
-        differences[precision] = worst
-        report(f"{name}: log probabilities differ from PyTorch's by at most {worst:.1e}")
-        if precision == "fp32":
-            check(name, worst, TOLERANCE)
-    return Exported(
-        graphs={ROLE: files},
-        meanings={ROLE: {name: text for name, (_, _, text) in (INPUTS | OUTPUTS).items()}},
-        differences={ROLE: differences},
-        tolerance=TOLERANCE,
-        default_precision={"cpu": "int8" if "int8" in files else "fp32", "cuda": "fp32"},
+    return export_text(
+        ROLE,
+        partial(build, model, suppress),
+        INPUTS | OUTPUTS,
+        lambda graph, shape: _difference(graph, model, shape),
+        "log probabilities",
+        description,
+        folder,
+        report,
     )
 
 

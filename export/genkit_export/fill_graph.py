@@ -13,11 +13,8 @@ from onnx import TensorProto as T
 from torch import nn
 
 from .architectures.bert import Bert, Layer
-from .onnx_builder import MICROSOFT, GraphBuilder, tensor, vector
+from .onnx_builder import MICROSOFT, GraphBuilder, Signature, tensor, vector
 from .transformer_graph import Dense, array, dense_float32
-
-Signature = dict[str, tuple[int, tuple[str | int, ...], str]]
-"""Name -> type, shape, meaning."""
 
 INPUTS: Signature = {
     "input_ids": (T.INT64, ("batch", "length"), "tokens of one text a row, padded with pad_id"),

@@ -16,6 +16,8 @@ MICROSOFT = "com.microsoft"
 
 Value = str | NDArray[Any] | np.generic | bool | None
 """A value's name, a constant to store, or None for an optional input left out."""
+Signature = dict[str, tuple[int, tuple[str | int, ...], str]]
+"""The inputs or outputs of a graph: name -> type, shape, meaning."""
 
 
 def vector(*numbers: int) -> NDArray[np.int64]:

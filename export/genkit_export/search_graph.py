@@ -15,14 +15,11 @@ import onnx
 from onnx import TensorProto as T
 
 from .architectures.transformer import Transformer
-from .onnx_builder import GraphBuilder, State, tensor, vector
+from .onnx_builder import GraphBuilder, Signature, State, tensor, vector
 from .search_beam import BeamStep
 from .search_greedy import GreedyStep
 from .search_steps import Row, Search, SearchStep, widen
 from .transformer_graph import Dense, Memory, TransformerGraph, dense_float32
-
-Signature = dict[str, tuple[int, tuple[str, ...], str]]
-"""Name -> type, shape, meaning."""
 
 INPUTS: Signature = {
     "input_ids": (

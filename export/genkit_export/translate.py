@@ -1,6 +1,7 @@
 """Exports a Transformer for the task translate: a search graph in float32 and one in int8."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,17 +9,13 @@ from torch import Tensor
 
 from .architectures.transformer import Transformer
 from .checkpoints.genkit import Description
-from .folder import Exported, save_graph
-from .parity import Graph, check
-from .quantize import StaticInt8
+from .folder import Exported
+from .parity import Graph
 from .search import beam, greedy
 from .search_graph import INPUTS, OUTPUTS, build
+from .text_graph import export_text
 
 ROLE = "translate"
-TOLERANCE = 1e-4
-"""Largest difference of a hypothesis' score, in float32."""
-SHAPES = ((1, 5), (8, 12), (3, 30))
-"""Rows and source tokens of the sentences that are compared with PyTorch."""
 STEPS = 24
 
 
@@ -29,27 +26,15 @@ def export(
     PyTorch does.
     """
     suppress = description.card.get("text", {}).get("suppress_ids", ())
-    files = {"fp32": f"{ROLE}.fp32.onnx"}
-    save_graph(build(model, suppress), folder / files["fp32"])
-    if description.ranges:
-        files["int8"] = f"{ROLE}.int8.onnx"
-        dense = StaticInt8(description.ranges)
-        save_graph(build(model, suppress, dense), folder / files["int8"])
-
-    differences: dict[str, float] = {}
-    for precision, name in files.items():
-        graph = Graph(folder / name)
-        worst = max(_difference(graph, model, suppress, shape) for shape in SHAPES)
-        differences[precision] = worst
-        report(f"{name}: scores differ from PyTorch's by at most {worst:.1e}")
-        if precision == "fp32":
-            check(name, worst, TOLERANCE)
-    return Exported(
-        graphs={ROLE: files},
-        meanings={ROLE: {name: text for name, (_, _, text) in (INPUTS | OUTPUTS).items()}},
-        differences={ROLE: differences},
-        tolerance=TOLERANCE,
-        default_precision={"cpu": "int8" if "int8" in files else "fp32", "cuda": "fp32"},
+    return export_text(
+        ROLE,
+        partial(build, model, suppress),
+        INPUTS | OUTPUTS,
+        lambda graph, shape: _difference(graph, model, suppress, shape),
+        "scores",
+        description,
+        folder,
+        report,
     )
 
 
