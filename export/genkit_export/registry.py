@@ -32,6 +32,7 @@ from .checkpoints import (
     gan,
     junyanz,
     lama,
+    lucidrains,
     marian,
     progressive,
     roberta,
@@ -102,6 +103,18 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "torchvision-vit", "vit", "classify", vit.TORCHVISION_KEYS, vit.load_torchvision,
         "A ViT of torchvision",
+    ),
+    Layout(
+        "lucidrains-vit", "vit", "classify", lucidrains.KEYS, lucidrains.load,
+        "A ViT of lucidrains/vit-pytorch",
+    ),
+    Layout(
+        "lucidrains-vit-old", "vit", "classify", lucidrains.OLD_KEYS, lucidrains.load_old,
+        "A ViT of lucidrains/vit-pytorch before version 1.4, or a copy of it",
+    ),
+    Layout(
+        "lucidrains-simple-vit", "vit", "classify", lucidrains.SIMPLE_KEYS, lucidrains.load_simple,
+        "A SimpleViT of lucidrains/vit-pytorch",
     ),
     Layout("timm-swin", "swin", "classify", swin.TIMM_KEYS, swin.load_timm, "A Swin of timm"),
     Layout(

@@ -119,6 +119,7 @@ class TestStems:
             {"stem": "conv", "stem_channels": (4, 8, 16)},
             {"stem": "conv", "stem_channels": (4, 6, 8, 16)},
             {"stem": "shifted"},
+            {"stem": "normed"},
         ],
     )
     @torch.inference_mode()
@@ -141,13 +142,24 @@ class TestStems:
         expected = normed @ embed.proj.weight[:, :, 0, 0].T + embed.proj.bias
         torch.testing.assert_close(embed(x).flatten(2).transpose(1, 2), expected)
 
+    @torch.inference_mode()
+    def test_pixels_of_a_patch_are_normed_before_and_after(self) -> None:
+        embed = PatchEmbed("normed", 4, 8)
+        fill(embed)
+        x = pictures(2, 8, 12)
+        patches = torch.nn.functional.unfold(x, 4, stride=4).transpose(1, 2)
+        mapped = embed.pixel_norm(patches) @ embed.proj.weight[:, :, 0, 0].T + embed.proj.bias
+        assert embed.norm is not None
+        torch.testing.assert_close(embed(x).flatten(2).transpose(1, 2), embed.norm(mapped))
+
     def test_what_does_not_fit_is_refused(self) -> None:
         for wrong, message in [
             ({"stem": "pyramid"}, "unknown stem"),
             ({"stem_channels": (8,)}, "a patch stem has no channels"),
             ({"stem": "conv", "stem_channels": (8, 16)}, "need 3 convolutions, not 2"),
             ({"stem": "conv", "patch_size": 12, "image_size": 48}, "a power of two"),
-            ({"num_heads": 5}, "multiple of num_heads"),
+            ({"num_heads": 5}, "d_model 48 must be a multiple of num_heads"),
+            ({"d_attention": 50}, "d_attention 50 must be a multiple of num_heads"),
             ({"image_size": 36}, "multiple of patch_size"),
             ({"pooling": "max"}, "unknown pooling"),
         ]:

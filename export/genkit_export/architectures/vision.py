@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Stem = Literal["patch", "conv", "shifted"]
-STEMS = ("patch", "conv", "shifted")
+Stem = Literal["patch", "conv", "shifted", "normed"]
+STEMS = ("patch", "conv", "shifted", "normed")
 CHANNELS = 3
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,8 +40,10 @@ class PatchEmbed(nn.Module):
       al. 2021). `channels` are those of the 3 x 3 ones.
     - `shifted`: the picture and its four diagonal shifts by half a patch, a norm and a linear map
       ("Vision Transformer for Small-Size Datasets", Lee et al. 2021, section 3.1).
+    - `normed`: a linear map of each patch between two norms (`vit.py` of lucidrains/vit-pytorch,
+      after "Dual PatchNorm", Kumar et al. 2023).
 
-    `normed` adds a norm after it, as Swin has it.
+    The argument `normed` adds a norm after any of them, as Swin has it.
     """
 
     def __init__(
@@ -62,8 +64,12 @@ class PatchEmbed(nn.Module):
         elif stem == "shifted":
             self.shift_norm = nn.LayerNorm(5 * CHANNELS * patch_size**2, norm_eps)
             self.proj = nn.Conv2d(5 * CHANNELS * patch_size**2, width, 1)
+        elif stem == "normed":
+            self.pixel_norm = nn.LayerNorm(CHANNELS * patch_size**2, norm_eps)
+            self.proj = nn.Conv2d(CHANNELS * patch_size**2, width, 1)
         else:
             self.proj = nn.Conv2d(CHANNELS, width, patch_size, patch_size)
+        normed = normed or stem == "normed"
         self.norm = nn.LayerNorm(width, norm_eps) if normed else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,6 +78,9 @@ class PatchEmbed(nn.Module):
         elif self.stem == "shifted":
             patches = F.pixel_unshuffle(_with_shifts(x, self.patch_size // 2), self.patch_size)
             x = self.shift_norm(patches.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        elif self.stem == "normed":
+            patches = F.pixel_unshuffle(x, self.patch_size)
+            x = self.pixel_norm(patches.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         x = self.proj(x)
         if self.norm is not None:
             x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -27,6 +27,8 @@ class ViTConfig:
     d_model: int = 768
     layers: int = 12
     num_heads: int = 12
+    d_attention: int = 0
+    """Width of the queries, of the keys and of the values; 0 is d_model, as in the paper."""
     d_ff: int = 3072
     norm_eps: float = 1e-6
     pooling: Pooling = "token"
@@ -47,13 +49,19 @@ class ViTConfig:
     def __post_init__(self) -> None:
         for name in ("stem_channels", "mean", "std"):  # lists, where they come from a file
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.d_model % self.num_heads:
-            raise ValueError(f"d_model {self.d_model} must be a multiple of num_heads")
+        if self.attention_width % self.num_heads:
+            name = "d_attention" if self.d_attention else "d_model"
+            raise ValueError(f"{name} {self.attention_width} must be a multiple of num_heads")
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} must be a multiple of patch_size")
         if self.pooling not in ("token", "mean"):
             raise ValueError(f"unknown pooling {self.pooling!r}")
         check_stem(self.stem, self.stem_channels, self.patch_size)
+
+    @property
+    def attention_width(self) -> int:
+        """Width of all heads together."""
+        return self.d_attention or self.d_model
 
     @property
     def prefix(self) -> int:
@@ -82,11 +90,11 @@ class Attention(nn.Module):
     Written out, for it trains faster on a CPU, and for what it looks at is asked for.
     """
 
-    def __init__(self, d_model: int, num_heads: int) -> None:
+    def __init__(self, d_model: int, num_heads: int, d_attention: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = nn.Linear(d_model, 3 * d_model)
-        self.proj = nn.Linear(d_model, d_model)
+        self.qkv = nn.Linear(d_model, 3 * d_attention)
+        self.proj = nn.Linear(d_attention, d_model)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, n, d_model) -> the same, and who looked at whom: (batch, heads, n, n)."""
@@ -101,7 +109,7 @@ class Block(nn.Module):
     def __init__(self, config: ViTConfig, drop_path: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.d_model, config.norm_eps)
-        self.attn = Attention(config.d_model, config.num_heads)
+        self.attn = Attention(config.d_model, config.num_heads, config.attention_width)
         self.norm2 = nn.LayerNorm(config.d_model, config.norm_eps)
         self.mlp = Mlp(config.d_model, config.d_ff, config.dropout)
         self.dropout = nn.Dropout(config.dropout)
