@@ -29,6 +29,7 @@ from .checkpoints import (
     biggan,
     dcgan,
     distilbert,
+    eriklindernoren,
     gan,
     junyanz,
     lama,
@@ -83,6 +84,11 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "junyanz-unet", "pix2pix", "cyclegan", junyanz.UNET, junyanz.unet,
         "A pix2pix generator, a U-Net (junyanz/pytorch-CycleGAN-and-pix2pix)",
+    ),
+    Layout(
+        "eriklindernoren-resnet", "cyclegan", "cyclegan", eriklindernoren.RESNET,
+        eriklindernoren.resnet,
+        "A CycleGAN generator that repeats pixels (eriklindernoren/PyTorch-GAN)",
     ),
     Layout("lama", "lama", "inpaint", lama.KEYS, lama.load, "LaMa (advimman/lama)"),
     Layout("hf-bert", "bert", "fill", bert.KEYS, bert.load, "A BERT of Hugging Face"),
@@ -168,6 +174,11 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "eriklindernoren-dcgan", "upconv", "sample", dcgan.UPCONV, dcgan.upconv,
         "A DCGAN that repeats pixels (eriklindernoren/PyTorch-GAN)",
+    ),
+    Layout(
+        "eriklindernoren-context-encoder", "", "inpaint", eriklindernoren.CONTEXT_ENCODER,
+        eriklindernoren.context_encoder,
+        "A context encoder (eriklindernoren/PyTorch-GAN)",
     ),
     Layout(
         "linear-gan", "gan", "sample", gan.PLAIN, gan.plain,

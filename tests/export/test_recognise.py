@@ -16,6 +16,9 @@ from genkit_export.registry import ARCHITECTURES, LAYOUTS
 
 from .test_layout_junyanz import filled, resnet_shapes
 
+REFUSED = ("eriklindernoren-context-encoder",)
+"""Layouts that are recognised, for their name to be said."""
+
 
 def layout(*keys: str) -> Layout:
     return Layout("some", "bert", "fill", keys, lambda *_: Loaded({}, {}), "Some layout")
@@ -47,7 +50,7 @@ class TestTable:
         assert len({one.name for one in LAYOUTS}) == len(LAYOUTS)
         for one in LAYOUTS:
             assert bool(one.keys) != bool(one.header)
-            assert one.header or one.architecture in ARCHITECTURES
+            assert one.header or one.name in REFUSED or one.architecture in ARCHITECTURES
 
     def test_no_layout_is_taken_for_another(self) -> None:
         """The keys of one, with numbers for the stars, fit that one alone."""

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 Norm = Literal["instance", "batch"]
+Upsample = Literal["transposed", "resize", "resize-zeros"]
+UPSAMPLES = ("transposed", "resize", "resize-zeros")
 LEAK = 0.2
 
 
@@ -24,14 +26,15 @@ class ResnetConfig:
     blocks: int = 9
     norm: Norm = "instance"
     dropout: bool = False
-    upsample: Literal["transposed", "resize"] = "transposed"
-    """`resize` enlarges and then convolves, which leaves no checkerboard."""
+    upsample: Upsample = "transposed"
+    """`resize` enlarges and then convolves, which leaves no checkerboard; so does `resize-zeros`,
+    with zeros beyond the edges instead of reflected pixels."""
     in_channels: int = 3
     out_channels: int = 3
 
     def __post_init__(self) -> None:
         _check_norm(self.norm)
-        if self.upsample not in ("transposed", "resize"):
+        if self.upsample not in UPSAMPLES:
             raise ValueError(f"unknown upsample {self.upsample!r}")
 
 
@@ -213,7 +216,8 @@ def _check_norm(norm: str) -> None:
 
 def _up(channels: int, kind: str, biased: bool) -> nn.Module:
     """Twice the size, half the channels."""
-    if kind == "resize":
+    if kind != "transposed":
         conv = nn.Conv2d(channels, channels // 2, 3, bias=biased)
-        return nn.Sequential(nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), conv)
+        edge = nn.ReflectionPad2d(1) if kind == "resize" else nn.ZeroPad2d(1)
+        return nn.Sequential(nn.Upsample(scale_factor=2), edge, conv)
     return nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, 1, bias=biased)

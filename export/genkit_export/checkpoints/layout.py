@@ -105,7 +105,7 @@ class Layout:
 
     name: str
     architecture: str
-    """A row of `ARCHITECTURES`."""
+    """A row of `ARCHITECTURES`; empty where `load` refuses what is recognised."""
     task: str
     keys: tuple[str, ...]
     """Names of tensors that every such checkpoint has; `*` stands for a number. All of them may
