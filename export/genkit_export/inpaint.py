@@ -8,16 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
+from .architectures.migan import MiGan, MiGanConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
 from .picture_graph import export_pictures, noise
-from .to_onnx import RESULT
+from .to_onnx import PICTURE_AXES, RESULT
 
 ROLE = "inpaint"
 SHAPES = ((2, 2, 3), (1, 2, 2), (3, 5, 2))
 """Pictures and sides that are compared with PyTorch; sides in units of the smallest multiple."""
 MEANINGS = {
-    "image": "sRGB; sides a multiple of the card's pad",
+    "image": "sRGB; sides as the card's resize and pad leave them",
     "mask": "above 127 is hole",
     RESULT: "sRGB; outside of the hole it is the image",
 }
@@ -43,7 +44,7 @@ class Inpainter(nn.Module):
 
 
 def export(
-    network: Gated | Lama,
+    network: Gated | Lama | MiGan,
     description: Description,
     folder: Path,
     report: Callable[[str], None],
@@ -51,18 +52,32 @@ def export(
     """Write the graph of a network to `folder`. Raises ModelError if it does not compute what
     PyTorch does.
     """
-    unit = network.config.multiple
     module = Inpainter(network).eval()
-    shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
+    axes = PICTURE_AXES
+    if isinstance(network, MiGan):  # of one size
+        shapes = [(batch, network.config.size, network.config.size) for batch, _, _ in SHAPES]
+        axes = {0: PICTURE_AXES[0]}
+    else:
+        unit = network.config.multiple
+        shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
 
     def make_inputs(batch: int, height: int, width: int) -> dict[str, Tensor]:
         return {"image": noise(batch, height, width, 3), "mask": noise(batch, height, width, 1)}
 
-    return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report)
+    return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report, axes=axes)
 
 
-def image_section(config: GatedConfig | LamaConfig) -> Mapping[str, Any]:
+def image_section(config: GatedConfig | LamaConfig | MiGanConfig) -> Mapping[str, Any]:
     """What the card says of pictures."""
+    if isinstance(config, MiGanConfig):
+        resize = {
+            "mode": "stretch",
+            "size": [config.size, config.size],
+            "interpolation": "bicubic",
+            "antialias": True,
+            "crop_pct": 1.0,
+        }
+        return {"resize": resize}
     return {
         "resize": {"mode": "none"},
         "pad": {"multiple": config.multiple, "mode": "symmetric", "side": "bottom_right"},

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .bfloat16 import offer_bf16
 from .folder import Exported
-from .to_onnx import save_picture_graph
+from .to_onnx import PICTURE_AXES, save_picture_graph
 
 TOLERANCE = 1e-4
 """Largest difference of a pixel, as a share of the range from black to white."""
@@ -24,12 +24,14 @@ def export_pictures(
     shapes: Sequence[tuple[int, int, int]],
     meanings: Mapping[str, str],
     report: Callable[[str], None],
+    *,
+    axes: Mapping[int, str] = PICTURE_AXES,
 ) -> Exported:
     """Write the graph of a module to `folder`; see `to_onnx.save_picture_graph`. Raises ModelError
     if it does not compute what PyTorch does.
     """
     file = f"{role}.fp32.onnx"
-    worst = save_picture_graph(module, folder / file, make_inputs, shapes, TOLERANCE)
+    worst = save_picture_graph(module, folder / file, make_inputs, shapes, TOLERANCE, axes=axes)
     report(f"{file}: pixels differ from PyTorch's by at most {worst:.1e}")
     exported = Exported(
         graphs={role: {"fp32": file}},

@@ -19,6 +19,7 @@ from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, U
 from .architectures.dcgan import Dcgan, DcganConfig
 from .architectures.gan import Gan, GanConfig
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
+from .architectures.migan import MiGan, MiGanConfig
 from .architectures.progressive import Progressive, ProgressiveConfig
 from .architectures.swin import Swin, SwinConfig
 from .architectures.transformer import Transformer, TransformerConfig
@@ -35,6 +36,7 @@ from .checkpoints import (
     lama,
     lucidrains,
     marian,
+    migan,
     progressive,
     roberta,
     swin,
@@ -65,6 +67,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
     "gated": Architecture(GatedConfig, Gated, inpaint.export),
     "lama": Architecture(LamaConfig, Lama, inpaint.export),
+    "migan": Architecture(MiGanConfig, MiGan, inpaint.export),
     "vit": Architecture(ViTConfig, ViT, classify.export),
     "swin": Architecture(SwinConfig, Swin, classify.export),
     "gan": Architecture(GanConfig, Gan, sample.export),
@@ -91,6 +94,10 @@ LAYOUTS: tuple[Layout, ...] = (
         "A CycleGAN generator that repeats pixels (eriklindernoren/PyTorch-GAN)",
     ),
     Layout("lama", "lama", "inpaint", lama.KEYS, lama.load, "LaMa (advimman/lama)"),
+    Layout(
+        "migan", "migan", "inpaint", migan.KEYS, migan.load,
+        "MI-GAN (Picsart-AI-Research/MI-GAN)",
+    ),
     Layout("hf-bert", "bert", "fill", bert.KEYS, bert.load, "A BERT of Hugging Face"),
     Layout("hf-roberta", "bert", "fill", roberta.KEYS, roberta.load, "A RoBERTa of Hugging Face"),
     Layout(
@@ -168,17 +175,17 @@ LAYOUTS: tuple[Layout, ...] = (
         "A BigGAN, SAGAN or SNGAN (ajbrock/BigGAN-PyTorch)",
     ),
     Layout(
+        "eriklindernoren-context-encoder", "", "inpaint", eriklindernoren.CONTEXT_ENCODER,
+        eriklindernoren.context_encoder,
+        "A context encoder (eriklindernoren/PyTorch-GAN)",
+    ),
+    Layout(
         "eriklindernoren-gan", "gan", "sample", gan.NORMED, gan.normed,
         "A GAN of linear layers with batch norm (eriklindernoren/PyTorch-GAN)",
     ),
     Layout(
         "eriklindernoren-dcgan", "upconv", "sample", dcgan.UPCONV, dcgan.upconv,
         "A DCGAN that repeats pixels (eriklindernoren/PyTorch-GAN)",
-    ),
-    Layout(
-        "eriklindernoren-context-encoder", "", "inpaint", eriklindernoren.CONTEXT_ENCODER,
-        eriklindernoren.context_encoder,
-        "A context encoder (eriklindernoren/PyTorch-GAN)",
     ),
     Layout(
         "linear-gan", "gan", "sample", gan.PLAIN, gan.plain,

@@ -63,7 +63,7 @@ class Inpainter:
             raise InputError("the mask covers the whole picture: there is nothing to fill it from")
         pixels = picture.pixels.copy()
         for box in _boxes(hole):
-            around = _with_margin(box, picture.size)
+            around = _with_margin(box, picture.size, self._image.resize.size)
             part = replace(
                 picture,
                 pixels=picture.pixels[around],
@@ -148,10 +148,23 @@ def _runs(used: Hole, start: int) -> list[slice]:
     ]
 
 
-def _with_margin(box: Box, size: tuple[int, int]) -> Box:
+def _with_margin(box: Box, size: tuple[int, int], seen: tuple[int, int] | None) -> Box:
+    """What a network gets to see of a picture of some height and width. One that sees all pictures
+    at the same size gets a square, as far as there is one, and no smaller part than that, which
+    would only be enlarged.
+    """
     margin = max(SMALLEST_MARGIN, max(side.stop - side.start for side in box) // 2)
+    if seen is not None:
+        span = max(*(side.stop - side.start + 2 * margin for side in box), *seen)
+        return _square(box[0], span, size[0]), _square(box[1], span, size[1])
     rows, columns = (
         slice(max(side.start - margin, 0), min(side.stop + margin, length))
         for side, length in zip(box, size, strict=True)
     )
     return rows, columns
+
+
+def _square(side: slice, span: int, length: int) -> slice:
+    """A stretch around the middle of another one, moved to where there is a picture."""
+    start = min(max((side.start + side.stop - span) // 2, 0), max(length - span, 0))
+    return slice(start, min(start + span, length))

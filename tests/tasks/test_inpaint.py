@@ -17,6 +17,7 @@ from genkit import load
 from genkit.errors import InputError
 from genkit.images import Picture
 from genkit.model import open_model
+from genkit.pixels import resize
 from genkit.runtime import RuntimeOptions
 from genkit.tasks.inpaint import Inpainter, dilate
 
@@ -45,6 +46,17 @@ def hole(size: tuple[int, int], *boxes: tuple[int, int, int, int]) -> Any:
     for top, left, height, width in boxes:
         result[top : top + height, left : left + width] = True
     return result
+
+
+def stretched(side: int) -> dict[str, Any]:
+    """The resize of a network for squares of one size."""
+    return {
+        "mode": "stretch",
+        "size": [side, side],
+        "interpolation": "bilinear",
+        "antialias": True,
+        "crop_pct": 1,
+    }
 
 
 def test_the_hole_is_filled_and_the_rest_is_kept(make: Make) -> None:
@@ -105,18 +117,31 @@ class TestParts:
         assert session.feeds
 
     def test_a_card_with_a_fixed_size(self, make: Make) -> None:
-        resize = {
-            "mode": "stretch",
-            "size": [32, 32],
-            "interpolation": "bilinear",
-            "antialias": True,
-            "crop_pct": 1,
-        }
-        fill, session = make(resize=resize)
+        fill, session = make(resize=stretched(32))
         before, where = picture(), hole((40, 60), (3, 5, 10, 20))
         after = fill(before, where)
         assert session.sizes == [(32, 32)]
         np.testing.assert_array_equal(after.pixels[~where], before.pixels[~where])
+
+    @pytest.mark.parametrize("at", [(5, 590), (300, 300), (0, 0)])
+    def test_a_network_of_a_fixed_size_sees_no_enlarged_part(
+        self, at: tuple[int, int], make: Make
+    ) -> None:
+        """Around a small hole it sees as many pixels as it has, wherever the hole is."""
+        fill, session = make(resize=stretched(256))
+        before, where = picture(600, 600), hole((600, 600), (*at, 10, 10))
+        after = fill(before, where)
+        assert session.sizes == [(256, 256)]
+        np.testing.assert_array_equal(after.pixels[where], 255 - before.pixels[where])
+        np.testing.assert_array_equal(after.pixels[~where], before.pixels[~where])
+
+    def test_what_is_reduced_to_a_fixed_size_is_a_square(self, make: Make) -> None:
+        fill, session = make(resize=stretched(64))
+        before, where = picture(500, 400), hole((500, 400), (150, 40, 100, 20))
+        fill(before, where)
+        (seen,) = session.feeds
+        expected = resize(before.pixels[86:314, 0:228], (64, 64), "bilinear")
+        np.testing.assert_array_equal(seen["image"][0], expected)
 
 
 def test_colours_of_a_profile_come_back_bit_for_bit_outside_of_the_hole(make: Make) -> None:
