@@ -71,7 +71,7 @@ def shapes(
 
 
 def filled(shapes: dict[str, tuple[int, ...]]) -> Weights:
-    """Random weights, but for what is constant. Filters are not symmetric, as nobody checks them."""
+    """Random weights, but for what is constant in the authors' code."""
     random = torch.Generator().manual_seed(0)
     corner = torch.tensor([[1.0, 0], [0, 0]])
     weights = {}
@@ -82,7 +82,7 @@ def filled(shapes: dict[str, tuple[int, ...]]) -> Weights:
         elif name.endswith("insert_zeros.weight"):
             tensor = corner.repeat(shape[0], 1, 1, 1)
         elif name.endswith("filter.weight"):
-            tensor = (4 if "upsample" in name else 1) * SMOOTH * (1 + 0.3 * tensor)
+            tensor = (4 if "upsample" in name else 1) * SMOOTH.expand(shape)
         elif name.endswith(("bias", "strength")):
             tensor = 0.2 * tensor
         elif not name.endswith("noise_const"):
@@ -184,10 +184,19 @@ def test_torchscript(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("size", "width"), [(256, 128), (512, 64)])
 def test_the_published_sizes(size: int, width: int, tmp_path: Path) -> None:
     """32768 channels and pixels of a side, but no more than 512 channels."""
-    content = {n: torch.zeros(s, dtype=torch.half) for n, s in shapes(size, width, 512).items()}
-    torch.save(content, tmp_path / "a.pt")
+    content = filled(shapes(size, width, 512))
+    torch.save({name: tensor.half() for name, tensor in content.items()}, tmp_path / "a.pt")
     found = settings_of(tmp_path / "a.pt")
     assert (found["size"], found["width"], found["most_channels"]) == (size, width, 512)
+
+
+@pytest.mark.parametrize("name", ["encoder.b8.conv2.downsample", "synthesis.b16.upsample"])
+def test_other_filters_are_refused(name: str, tmp_path: Path) -> None:
+    weights = filled(shapes())
+    weights[f"{name}.filter.weight"] = weights[f"{name}.filter.weight"] + 0.01
+    torch.save(weights, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"filters other than \(1, 3, 3, 1\)"):
+        inspect_checkpoint(tmp_path / "a.pt")
 
 
 def test_the_network_is_of_one_size() -> None:

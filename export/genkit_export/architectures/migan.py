@@ -18,6 +18,8 @@ SMALLEST = 4
 LEAK = 0.2
 LIMIT = 256.0
 """Activations are cut off there."""
+GAIN = math.sqrt(2)
+"""What the authors multiply activations with, and a checkpoint here its weights."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class SynthesisBlock(nn.Module):
         self.conv1 = Separable(channels_in, channels_out, double=doubles, noise=noise)
         self.conv2 = Separable(channels_out, channels_out, noise=noise)
         self.torgb = nn.Conv2d(channels_out, 3, 1)
-        self.upsample = Doubled(3) if doubles else None
+        self.upsample = Doubled() if doubles else None
 
     def forward(self, x: Tensor, kept: Tensor, picture: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self.conv2(self.conv1(x) + kept)
@@ -130,8 +132,8 @@ class Separable(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_in, 3, 1, 1, groups=channels_in)
         self.conv2 = nn.Conv2d(channels_in, channels_out, 1, bias=False)
-        self.downsample = Halved(channels_in) if halve else None
-        self.upsample = Doubled(channels_out) if double else None
+        self.downsample = Halved() if halve else None
+        self.upsample = Doubled() if double else None
         self.register_buffer("noise", torch.zeros(noise, noise) if noise else None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,31 +149,47 @@ class Separable(nn.Module):
 
 
 class Halved(nn.Module):
-    """Every channel smoothed and halved in size."""
+    """Every channel smoothed by (1, 3, 3, 1) in both directions and halved in size."""
 
-    def __init__(self, channels: int) -> None:
+    kernel: Tensor
+
+    def __init__(self) -> None:
         super().__init__()
-        self.filter = nn.Conv2d(channels, channels, 4, 2, 1, groups=channels, bias=False)
+        self.register_buffer("kernel", smoothing(1, 3, 3, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.filter(x)
-        return y
+        channels = x.shape[1]
+        return F.conv2d(x, self.kernel.expand(channels, 1, 4, 4), None, 2, 1, 1, channels)
 
 
 class Doubled(nn.Module):
-    """Every channel doubled in size, with zeros between its pixels, and smoothed: in one step, a
-    transposed convolution.
+    """Every channel doubled in size and smoothed.
+
+    The authors put zeros between the pixels and smooth them by (1, 3, 3, 1). That kernel is
+    (1, 2, 1) and (1, 1) one after the other, and the latter makes of pixels and zeros what repeating
+    pixels does.
     """
 
-    def __init__(self, channels: int) -> None:
+    kernel: Tensor
+
+    def __init__(self) -> None:
         super().__init__()
-        self.filter = nn.ConvTranspose2d(channels, channels, 4, 2, 1, groups=channels, bias=False)
+        self.register_buffer("kernel", smoothing(1, 2, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.filter(x)
-        return y
+        channels = x.shape[1]
+        repeated = F.interpolate(x, scale_factor=2.0)
+        return F.conv2d(repeated, self.kernel.expand(channels, 1, 3, 3), None, 1, 1, 1, channels)
+
+
+def smoothing(*weights: float) -> Tensor:
+    """A kernel (n, n) whose rows and columns have these weights, and whose sum is 1."""
+    line = torch.tensor(weights) / sum(weights)
+    return line.outer(line)
 
 
 def activated(x: Tensor) -> Tensor:
-    """A leaky ReLU that keeps the variance, cut off."""
-    return (F.leaky_relu(x, LEAK) * math.sqrt(2)).clamp(-LIMIT, LIMIT)
+    """A leaky ReLU, cut off. The authors' factor of sqrt(2), which keeps the variance, is in the
+    weights before it: `GAIN`.
+    """
+    return F.leaky_relu(x, LEAK).clamp(-LIMIT, LIMIT)

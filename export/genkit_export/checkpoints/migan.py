@@ -8,7 +8,11 @@ these of them.
 
 from typing import Any
 
-from genkit_export.architectures.migan import SMALLEST, MiGanConfig
+import torch
+from torch import Tensor
+
+from genkit.errors import InputError
+from genkit_export.architectures.migan import GAIN, SMALLEST, MiGanConfig, smoothing
 from genkit_export.inpaint import image_section
 from genkit_export.read import Checkpoint
 
@@ -21,13 +25,17 @@ KEYS = (
     "synthesis.b*.conv1.noise_const",
 )
 ZEROS = (".filter_const", ".insert_zeros.weight")
-"""What puts zeros between the pixels of what is doubled: constants."""
+"""What puts zeros between the pixels of what is doubled."""
+FILTER = ".filter.weight"
+SMOOTHED = smoothing(1, 3, 3, 1)
+"""The kernel of what is halved, and a quarter of that of what is doubled."""
 NOISE, STRENGTH = ".noise_const", ".noise_strength"
-DOUBLED = ".upsample.filter.weight"
+TO_RGB = ".torgb."
+"""What is not activated."""
 
 
 def load(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
-    """The generator of 256 or 512 pixels."""
+    """The generator of 256 or 512 pixels. Raises InputError for one with filters of its own."""
     sizes = numbers(weights, "encoder.b*.conv1.conv1.weight")
     config: dict[str, Any] = {
         "size": settings.read("size", sizes[-1]),
@@ -40,11 +48,22 @@ def load(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
     }
     ours: Weights = {}
     for name, tensor in weights.items():
-        if name.endswith(NOISE):
+        if name.endswith(FILTER):
+            _check(name, tensor, checkpoint)
+        elif name.endswith(NOISE):
             path = name.removesuffix(NOISE)
-            ours[f"{path}.noise"] = tensor * weights[f"{path}{STRENGTH}"]
-        elif name.endswith(DOUBLED):  # a convolution there, a transposed one here
-            ours[name] = tensor.flip(2, 3)
+            strength = GAIN * float(weights[f"{path}{STRENGTH}"].sum())  # a single number
+            ours[f"{path}.noise"] = tensor.float() * strength
         elif not name.endswith((STRENGTH, *ZEROS)):
-            ours[name] = tensor
+            ours[name] = tensor if TO_RGB in name else tensor.float() * GAIN
     return Loaded(config, ours, {"image": image_section(MiGanConfig(**config))})
+
+
+def _check(name: str, tensor: Tensor, checkpoint: Checkpoint) -> None:
+    """Filters are constants of the authors' code, which their files hold all the same."""
+    expected = SMOOTHED * (4 if ".upsample." in name else 1)
+    if tensor.shape[1:] != (1, 4, 4) or not torch.allclose(tensor.float(), expected, atol=1e-4):
+        raise InputError(
+            f"{checkpoint.path} has filters other than (1, 3, 3, 1) ({name}), which genkit does not "
+            "have"
+        )
