@@ -203,8 +203,8 @@ def _patches(x: Tensor) -> Tensor:
 
 def _paste(patches: Tensor, height: int, width: int) -> Tensor:
     """The sum of patches (n, 16 c, height width) where they were taken from: (n, c, h, w)."""
-    top_left, top_right, bottom_left, bottom_right = patches.unflatten(2, (height, width)).chunk(
-        4, 1
+    top_left, top_right, bottom_left, bottom_right = (
+        corner.reshape(*corner.shape[:2], height, width) for corner in patches.chunk(4, 1)
     )
     squares = F.pad(top_left, (0, 1, 0, 1)) + F.pad(top_right, (1, 0, 0, 1))
     squares = squares + F.pad(bottom_left, (0, 1, 1, 0)) + F.pad(bottom_right, (1, 0, 1, 0))
