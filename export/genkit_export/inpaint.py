@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .architectures.deepfill import DeepFill, DeepFillConfig
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .checkpoints.genkit import Description
 from .folder import Exported
@@ -43,7 +44,7 @@ class Inpainter(nn.Module):
 
 
 def export(
-    network: Gated | Lama,
+    network: Gated | Lama | DeepFill,
     description: Description,
     folder: Path,
     report: Callable[[str], None],
@@ -61,7 +62,7 @@ def export(
     return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report)
 
 
-def image_section(config: GatedConfig | LamaConfig) -> Mapping[str, Any]:
+def image_section(config: GatedConfig | LamaConfig | DeepFillConfig) -> Mapping[str, Any]:
     """What the card says of pictures."""
     return {
         "resize": {"mode": "none"},

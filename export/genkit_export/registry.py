@@ -17,6 +17,7 @@ from .architectures.biggan import BigGan, BigGanConfig
 from .architectures.biggan_deep import BigGanDeep, BigGanDeepConfig
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
 from .architectures.dcgan import Dcgan, DcganConfig
+from .architectures.deepfill import DeepFill, DeepFillConfig
 from .architectures.gan import Gan, GanConfig
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .architectures.progressive import Progressive, ProgressiveConfig
@@ -28,6 +29,7 @@ from .checkpoints import (
     bert,
     biggan,
     dcgan,
+    deepfill,
     distilbert,
     gan,
     junyanz,
@@ -63,6 +65,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
     "gated": Architecture(GatedConfig, Gated, inpaint.export),
     "lama": Architecture(LamaConfig, Lama, inpaint.export),
+    "deepfill": Architecture(DeepFillConfig, DeepFill, inpaint.export),
     "vit": Architecture(ViTConfig, ViT, classify.export),
     "swin": Architecture(SwinConfig, Swin, classify.export),
     "gan": Architecture(GanConfig, Gan, sample.export),
@@ -84,6 +87,14 @@ LAYOUTS: tuple[Layout, ...] = (
         "A pix2pix generator, a U-Net (junyanz/pytorch-CycleGAN-and-pix2pix)",
     ),
     Layout("lama", "lama", "inpaint", lama.KEYS, lama.load, "LaMa (advimman/lama)"),
+    Layout(
+        "deepfill", "deepfill", "inpaint", deepfill.KEYS, deepfill.load,
+        "A DeepFill v2 (nipponjo/deepfillv2-pytorch)",
+    ),
+    Layout(
+        "deepfill-tensorflow", "deepfill", "inpaint", deepfill.CONVERTED, deepfill.converted,
+        "A DeepFill v2 converted from TensorFlow (nipponjo/deepfillv2-pytorch)",
+    ),
     Layout("hf-bert", "bert", "fill", bert.KEYS, bert.load, "A BERT of Hugging Face"),
     Layout("hf-roberta", "bert", "fill", roberta.KEYS, roberta.load, "A RoBERTa of Hugging Face"),
     Layout(
