@@ -23,7 +23,7 @@ def export_checkpoint(
 
     `checkpoint` is a file or a folder of any layout that genkit knows; `arch` forces one, and
     `settings` go before what was read or assumed. `precision` is "auto" for all graphs that the
-    checkpoint has data for, "fp32" for that one alone, "int8" to insist on one in eight bits.
+    checkpoint has data for, "fp32" or "int8" for that one alone.
     `report` is told what was found and measured. Raises InputError for a file that cannot be used,
     UsageError if `out` is not empty, ModelError if a graph does not compute what PyTorch does.
     """

@@ -17,6 +17,7 @@ from genkit.errors import first_line
 from genkit.openvino import open_graph
 
 from .folder import Exported
+from .parity import largest
 from .to_onnx import BYTES, RESULT
 
 PRECISION = "bf16"
@@ -70,7 +71,7 @@ def _difference(
     session, reason = open_graph(onnxruntime, path, settings, PRECISION)
     if session is None:
         return None, f"OpenVINO cannot be used: {reason}"
-    worst = 0.0
+    differences = []
     for shape in shapes:
         inputs = make_inputs(*shape)
         with torch.no_grad():
@@ -81,5 +82,5 @@ def _difference(
         except Exception as error:  # neither ONNX Runtime's nor OpenVINO's have a base of their own
             return None, f"OpenVINO cannot run it: {first_line(error)}"
         off = (torch.from_numpy(result).float() - expected.clamp(0, BYTES)).abs().max()
-        worst = max(worst, float(off) / BYTES)
-    return worst, ""
+        differences.append(float(off) / BYTES)
+    return largest(differences), ""

@@ -14,7 +14,7 @@ from genkit.model import user_models
 
 from .checkpoints.genkit import Description
 from .checkpoints.layout import Layout, Loaded, Setting, Settings
-from .folder import new_folder, write_card
+from .folder import keep_only, new_folder, write_card
 from .read import Checkpoint, read
 from .recognise import choose_prefix, recognise
 from .registry import ARCHITECTURES, LAYOUTS, Architecture
@@ -111,6 +111,8 @@ def export(
     out = out or user_models() / fields["task"] / fields["name"]
     with new_folder(out, overwrite) as folder:
         exported = architecture.export(network.eval(), description, folder, report)
+        if precision == "int8":
+            exported = keep_only("int8", exported, folder)
         for file, content in loaded.files.items():
             (folder / file).write_bytes(content)
         write_card(folder, fields, exported)

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,23 @@ def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
             path.replace(out / path.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_only(precision: str, exported: Exported, folder: Path) -> Exported:
+    """Leave out the graphs of all other precisions, which were compared as well."""
+
+    def kept(table: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+        return {role: {precision: row[precision]} for role, row in table.items()}
+
+    for files in exported.graphs.values():
+        for other in files.keys() - {precision}:
+            (folder / files[other]).unlink()
+    return replace(
+        exported,
+        graphs=kept(exported.graphs),
+        differences=kept(exported.differences),
+        default_precision=dict.fromkeys(exported.default_precision, precision),
+    )
 
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .architectures.deepfill import DeepFill, DeepFillConfig
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .architectures.migan import MiGan, MiGanConfig
 from .checkpoints.genkit import Description
@@ -44,7 +45,7 @@ class Inpainter(nn.Module):
 
 
 def export(
-    network: Gated | Lama | MiGan,
+    network: Gated | Lama | DeepFill | MiGan,
     description: Description,
     folder: Path,
     report: Callable[[str], None],
@@ -67,7 +68,9 @@ def export(
     return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report, axes=axes)
 
 
-def image_section(config: GatedConfig | LamaConfig | MiGanConfig) -> Mapping[str, Any]:
+def image_section(
+    config: GatedConfig | LamaConfig | DeepFillConfig | MiGanConfig,
+) -> Mapping[str, Any]:
     """What the card says of pictures."""
     if isinstance(config, MiGanConfig):
         resize = {

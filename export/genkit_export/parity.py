@@ -1,6 +1,6 @@
 """Running an exported graph beside the network that it came from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,11 @@ class Graph:
         }
         values: list[NDArray[Any]] = self._session.run(list(outputs), feeds)
         return values
+
+
+def largest(differences: Iterable[float]) -> float:
+    """The largest, or NaN where one is, which `max` can pass over."""
+    return float(np.max(list(differences)))
 
 
 def check(name: str, difference: float, tolerance: float) -> None:

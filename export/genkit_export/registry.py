@@ -17,6 +17,7 @@ from .architectures.biggan import BigGan, BigGanConfig
 from .architectures.biggan_deep import BigGanDeep, BigGanDeepConfig
 from .architectures.cyclegan import ResnetConfig, ResnetGenerator, UnetConfig, UnetGenerator
 from .architectures.dcgan import Dcgan, DcganConfig
+from .architectures.deepfill import DeepFill, DeepFillConfig
 from .architectures.gan import Gan, GanConfig
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .architectures.migan import MiGan, MiGanConfig
@@ -29,6 +30,7 @@ from .checkpoints import (
     bert,
     biggan,
     dcgan,
+    deepfill,
     distilbert,
     eriklindernoren,
     gan,
@@ -67,6 +69,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
     "gated": Architecture(GatedConfig, Gated, inpaint.export),
     "lama": Architecture(LamaConfig, Lama, inpaint.export),
+    "deepfill": Architecture(DeepFillConfig, DeepFill, inpaint.export),
     "migan": Architecture(MiGanConfig, MiGan, inpaint.export),
     "vit": Architecture(ViTConfig, ViT, classify.export),
     "swin": Architecture(SwinConfig, Swin, classify.export),
@@ -94,6 +97,14 @@ LAYOUTS: tuple[Layout, ...] = (
         "A CycleGAN generator that repeats pixels (eriklindernoren/PyTorch-GAN)",
     ),
     Layout("lama", "lama", "inpaint", lama.KEYS, lama.load, "LaMa (advimman/lama)"),
+    Layout(
+        "deepfill", "deepfill", "inpaint", deepfill.KEYS, deepfill.load,
+        "A DeepFill v2 (nipponjo/deepfillv2-pytorch)",
+    ),
+    Layout(
+        "deepfill-tensorflow", "deepfill", "inpaint", deepfill.CONVERTED, deepfill.converted,
+        "A DeepFill v2 converted from TensorFlow (nipponjo/deepfillv2-pytorch)",
+    ),
     Layout(
         "migan", "migan", "inpaint", migan.KEYS, migan.load,
         "MI-GAN (Picsart-AI-Research/MI-GAN)",

@@ -8,7 +8,7 @@ import onnx
 from .checkpoints.genkit import Description
 from .folder import Exported, save_graph
 from .onnx_builder import Signature
-from .parity import Graph, check
+from .parity import Graph, check, largest
 from .quantize import StaticInt8
 
 TOLERANCE = 1e-4
@@ -41,7 +41,7 @@ def export_text(
     differences: dict[str, float] = {}
     for precision, name in files.items():
         graph = Graph(folder / name)
-        worst = max(difference(graph, shape) for shape in SHAPES)
+        worst = largest(difference(graph, shape) for shape in SHAPES)
         differences[precision] = worst
         report(f"{name}: {what} differ from PyTorch's by at most {worst:.1e}")
         if precision == "fp32":

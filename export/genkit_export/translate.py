@@ -10,7 +10,7 @@ from torch import Tensor
 from .architectures.transformer import Transformer
 from .checkpoints.genkit import Description
 from .folder import Exported
-from .parity import Graph
+from .parity import Graph, largest
 from .search import beam, greedy
 from .search_graph import INPUTS, OUTPUTS, build
 from .text_graph import export_text
@@ -47,7 +47,7 @@ def _difference(
         1: [found.score for found in greedy(model, source, STEPS, suppress)],
         4: [row[0].score for row in beam(model, source, 4, STEPS, suppress=suppress)],
     }
-    worst = 0.0
+    differences = []
     for beam_size, scores in expected.items():
         (found,) = graph.run(
             ["scores"],
@@ -63,8 +63,8 @@ def _difference(
             return_scores=True,
         )
         difference = torch.from_numpy(found[:, 0]) - torch.tensor(scores)
-        worst = max(worst, float(difference.abs().max()))
-    return worst
+        differences.append(float(difference.abs().max()))
+    return largest(differences)
 
 
 def _sentences(model: Transformer, rows: int, length: int) -> Tensor:

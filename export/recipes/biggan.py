@@ -9,6 +9,7 @@ ends with `checkpoint.safetensors` and the exported model in `model`, measured.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from gan_training import (
     JUDGE_LOSSES,
     Watch,
     arguments,
+    begin,
     finish,
 )
 from genkit_export.architectures.biggan import (
@@ -30,8 +32,7 @@ from genkit_export.architectures.biggan import (
     initialize,
 )
 from genkit_export.architectures.spectral import orthogonality
-from genkit_export.checkpoints import genkit as own
-from loop import Loop, LoopConfig, descend
+from loop import LoopConfig, descend
 from options import use_all_cores
 
 LOOP = LoopConfig(
@@ -83,18 +84,8 @@ def train(
     torch.manual_seed(hp.seed)
     pictures: Pictures = read_cifar(data)
     generator, judge = networks(hp)
-    generator.to(DEVICE)
-    judge.to(DEVICE)
-    if init:
-        own.load_weights(init, generator)
-    optimizers = {
-        name: torch.optim.Adam(module.parameters(), hp.learning_rate, hp.betas)
-        for name, module in (("generator", generator), ("judge", judge))
-    }
-    modules = {"generator": generator, "judge": judge}
-    loop = Loop(out, hp.loop, modules, optimizers, averaged="generator")
-    if resume:
-        loop.resume()
+    adam = partial(torch.optim.Adam, lr=hp.learning_rate, betas=hp.betas)
+    loop = begin(out, hp.loop, generator, judge, adam, init=init, resume=resume)
     watch = Watch(hp.network, judged_by, pictures, out)
 
     def make() -> tuple[Tensor, Tensor]:
@@ -122,14 +113,14 @@ def train(
             both = torch.cat([real.to(DEVICE), made])
             on_real, on_made = verdicts(both, torch.cat([real_labels.to(DEVICE), labels])).chunk(2)
             seen = JUDGE_LOSSES["hinge"](on_real, on_made)
-            descend(optimizers["judge"], seen)
+            descend(loop.optimizers["judge"], seen)
         judge.requires_grad_(False)
         made, labels = make()
         fooled = GENERATOR_LOSSES["hinge"](verdicts(made, labels))
         loss = fooled
         if hp.orthogonal:
             loss = loss + hp.orthogonal * orthogonality(generator)
-        descend(optimizers["generator"], loss)
+        descend(loop.optimizers["generator"], loss)
         return {"judge": seen.detach(), "generator": fooled.detach()}
 
     loop.run(take_step, watch)

@@ -10,6 +10,7 @@ taught since the paper is on by default, and each piece has an option that takes
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -24,12 +25,12 @@ from gan_training import (
     JUDGE_LOSSES,
     Watch,
     arguments,
+    begin,
     finish,
 )
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscriminator, initialize
 from genkit_export.architectures.gan import Gan, GanConfig, GanDiscriminator
-from genkit_export.checkpoints import genkit as own
-from loop import Loop, LoopConfig, descend
+from loop import LoopConfig, descend
 from options import use_all_cores
 
 LOOP = LoopConfig(steps=24_000, decay=0.4, log_every=100, validate_every=1500)
@@ -102,18 +103,8 @@ def train(
     torch.manual_seed(hp.seed)
     pictures: Pictures = read_cifar(data)
     generator, judge = networks(hp)
-    generator.to(DEVICE)
-    judge.to(DEVICE)
-    if init:
-        own.load_weights(init, generator)
-    optimizers = {
-        name: torch.optim.Adam(module.parameters(), hp.learning_rate, hp.betas)
-        for name, module in (("generator", generator), ("judge", judge))
-    }
-    modules = {"generator": generator, "judge": judge}
-    loop = Loop(out, hp.loop, modules, optimizers, averaged="generator")
-    if resume:
-        loop.resume()
+    adam = partial(torch.optim.Adam, lr=hp.learning_rate, betas=hp.betas)
+    loop = begin(out, hp.loop, generator, judge, adam, init=init, resume=resume)
     watch = Watch(hp.network, judged_by, pictures, out)
 
     def take_step(_: int) -> Mapping[str, float | Tensor]:
@@ -123,12 +114,12 @@ def train(
             made = generator(noise)
         judge.requires_grad_(True)
         seen = judge_loss(judge, real, made.detach().float(), hp)
-        descend(optimizers["judge"], seen)
+        descend(loop.optimizers["judge"], seen)
         judge.requires_grad_(False)
         with torch.autocast(DEVICE, dtype=torch.bfloat16):
             verdicts = judge(made).float()
         fooled = GENERATOR_LOSSES[hp.loss](verdicts)
-        descend(optimizers["generator"], fooled)
+        descend(loop.optimizers["generator"], fooled)
         return {"judge": seen.detach(), "generator": fooled.detach()}
 
     loop.run(take_step, watch)

@@ -1,7 +1,7 @@
 """What the recipes of the GAN family share: losses, moments of norms, watching for collapse, ending."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cifar_features import load_judge
 from gan_data import (
@@ -32,7 +33,7 @@ from genkit_export.sample import (
     latent_section,
     latent_size,
 )
-from loop import Loop
+from loop import Loop, LoopConfig
 from options import recipe_options
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -40,9 +41,15 @@ BATCH = 100
 """Pictures that are made at a time when nothing is learned."""
 MOMENT_BATCHES = 20
 
+
+def cross_entropy(real: Tensor, made: Tensor) -> Tensor:
+    """Of verdicts, logits that a picture is real."""
+    return F.softplus(-real).mean() + F.softplus(made).mean()
+
+
 JUDGE_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "non-saturating": lambda real, made: F.softplus(-real).mean() + F.softplus(made).mean(),
-    "minimax": lambda real, made: F.softplus(-real).mean() + F.softplus(made).mean(),
+    "non-saturating": cross_entropy,
+    "minimax": cross_entropy,
     "hinge": lambda real, made: F.relu(1 - real).mean() + F.relu(1 + made).mean(),
     "wasserstein": lambda real, made: made.mean() - real.mean(),
 }
@@ -53,6 +60,27 @@ GENERATOR_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "hinge": lambda made: -made.mean(),
     "wasserstein": lambda made: -made.mean(),
 }
+
+
+def begin(
+    out: Path,
+    config: LoopConfig,
+    generator: nn.Module,
+    judge: nn.Module,
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+    *,
+    init: Path | None,
+    resume: bool,
+) -> Loop:
+    """The loop of a run of two networks, each with an optimizer, that averages the generator."""
+    modules = {"generator": generator.to(DEVICE), "judge": judge.to(DEVICE)}
+    if init:
+        own.load_weights(init, generator)
+    optimizers = {name: optimizer(module.parameters()) for name, module in modules.items()}
+    loop = Loop(out, config, modules, optimizers, averaged="generator")
+    if resume:
+        loop.resume()
+    return loop
 
 
 def noise_for(config: Config, count: int, truncation: float = 1.0) -> Tensor:

@@ -9,6 +9,7 @@ ends with `checkpoint.safetensors` and the exported model in `model`, measured.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from gan_training import (
     JUDGE_LOSSES,
     Watch,
     arguments,
+    begin,
     finish,
 )
 from genkit_export.architectures.progressive import (
@@ -29,8 +31,7 @@ from genkit_export.architectures.progressive import (
     ProgressiveConfig,
     ProgressiveDiscriminator,
 )
-from genkit_export.checkpoints import genkit as own
-from loop import Loop, LoopConfig, descend
+from loop import LoopConfig, descend
 from options import use_all_cores
 
 LOOP = LoopConfig(
@@ -99,18 +100,10 @@ def train(
 ) -> None:
     torch.manual_seed(hp.seed)
     pictures: Pictures = read_yosemite(data, hp.network.size)
-    generator = Progressive(hp.network).to(DEVICE)
-    judge = ProgressiveDiscriminator(hp.network).to(DEVICE)
-    if init:
-        own.load_weights(init, generator)
-    optimizers = {
-        name: torch.optim.Adam(module.parameters(), hp.learning_rate, hp.betas)
-        for name, module in (("generator", generator), ("judge", judge))
-    }
-    modules = {"generator": generator, "judge": judge}
-    loop = Loop(out, hp.loop, modules, optimizers, averaged="generator")
-    if resume:
-        loop.resume()
+    generator = Progressive(hp.network)
+    judge = ProgressiveDiscriminator(hp.network)
+    adam = partial(torch.optim.Adam, lr=hp.learning_rate, betas=hp.betas)
+    loop = begin(out, hp.loop, generator, judge, adam, init=init, resume=resume)
     watch = Watch(hp.network, judged_by, pictures, out)
     last = len(hp.network.depths)
 
@@ -133,10 +126,10 @@ def train(
         if at % hp.slope_every == 0:
             weight = hp.slope / 2 * hp.slope_every
             loss = loss + weight * slope_at(judge, real, level, fade)
-        descend(optimizers["judge"], loss)
+        descend(loop.optimizers["judge"], loss)
         judge.requires_grad_(False)
         fooled = GENERATOR_LOSSES["non-saturating"](verdicts(made))
-        descend(optimizers["generator"], fooled)
+        descend(loop.optimizers["generator"], fooled)
         return {"judge": seen.detach(), "generator": fooled.detach(), "level": level - fade}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:

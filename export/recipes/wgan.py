@@ -9,6 +9,7 @@ ends with `checkpoint.safetensors` and the exported model in `model`, measured.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,11 +22,11 @@ from gan_training import (
     JUDGE_LOSSES,
     Watch,
     arguments,
+    begin,
     finish,
 )
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscriminator, initialize
-from genkit_export.checkpoints import genkit as own
-from loop import Loop, LoopConfig, descend
+from loop import LoopConfig, descend
 from options import use_all_cores
 
 LOOP = LoopConfig(steps=5000, decay=0.5, log_every=50, validate_every=500)
@@ -81,24 +82,16 @@ def train(
 ) -> None:
     torch.manual_seed(hp.seed)
     pictures: Pictures = read_cifar(data)
-    generator = Dcgan(hp.network).to(DEVICE)
+    generator = Dcgan(hp.network)
     norm = "layer" if hp.lipschitz == "penalty" else "batch"
     critic = DcganDiscriminator(hp.network.size, hp.judge_width, hp.network.channels, norm)  # type: ignore[arg-type]
-    critic.to(DEVICE)
     initialize(generator)
     initialize(critic)
-    if init:
-        own.load_weights(init, generator)
-    optimizers: dict[str, torch.optim.Optimizer] = {}
-    for name, module in (("generator", generator), ("critic", critic)):
-        if hp.lipschitz == "penalty":
-            optimizers[name] = torch.optim.Adam(module.parameters(), hp.learning_rate, hp.betas)
-        else:
-            optimizers[name] = torch.optim.RMSprop(module.parameters(), hp.clamp_rate)
-    modules = {"generator": generator, "critic": critic}
-    loop = Loop(out, hp.loop, modules, optimizers, averaged="generator")
-    if resume:
-        loop.resume()
+    if hp.lipschitz == "penalty":
+        optimizer = partial(torch.optim.Adam, lr=hp.learning_rate, betas=hp.betas)
+    else:
+        optimizer = partial(torch.optim.RMSprop, lr=hp.clamp_rate)
+    loop = begin(out, hp.loop, generator, critic, optimizer, init=init, resume=resume)
     watch = Watch(hp.network, judged_by, pictures, out)
 
     def make() -> Tensor:
@@ -114,7 +107,7 @@ def train(
             with torch.no_grad():
                 made = make()
             loss, distance = critic_loss(critic, real, made, hp)
-            descend(optimizers["critic"], loss)
+            descend(loop.optimizers["judge"], loss)
             if hp.lipschitz == "clamp":
                 with torch.no_grad():
                     for weight in critic.parameters():
@@ -123,7 +116,7 @@ def train(
         made = make()
         with torch.autocast(DEVICE, dtype=torch.bfloat16):
             verdicts = critic(made).float()
-        descend(optimizers["generator"], GENERATOR_LOSSES["wasserstein"](verdicts))
+        descend(loop.optimizers["generator"], GENERATOR_LOSSES["wasserstein"](verdicts))
         return {"wasserstein": distance}
 
     loop.run(take_step, watch)

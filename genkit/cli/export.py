@@ -81,7 +81,7 @@ def export(
         typer.Option(
             "--precision",
             metavar="auto|fp32|int8",
-            help="Graphs to write. 'auto': all that the checkpoint has data for; fp32 always.",
+            help="Graphs to write. 'auto': all that the checkpoint has data for.",
         ),
     ] = "auto",
     json: JsonOption = False,

@@ -151,6 +151,14 @@ def test_full_precision_alone(checkpoint: Path, tmp_path: Path) -> None:
     assert open_model(out).card.graphs["translate"].keys() == {"fp32"}
 
 
+def test_eight_bits_alone(checkpoint: Path, tmp_path: Path) -> None:
+    out = export_checkpoint(checkpoint, tmp_path / "translate" / "tiny", precision="int8")
+    card = open_model(out).card
+    assert card.graphs["translate"].keys() == card.export["differences"]["translate"].keys()
+    assert [path.name for path in out.glob("*.onnx")] == ["translate.int8.onnx"]
+    assert "int8" in genkit.load("translate", str(out), device="cpu").runs_on
+
+
 def test_eight_bits_need_a_calibration(
     checkpoint: Path, model: Transformer, description: own.Description, tmp_path: Path
 ) -> None:

@@ -171,7 +171,7 @@ class TestRuns:
         )
         module.train(data, tmp_path, judge, resume=False, init=None, hp=hp)
         if lipschitz == "clamp":
-            weights = torch.load(tmp_path / "run.pt", weights_only=True)["modules"]["critic"]
+            weights = torch.load(tmp_path / "run.pt", weights_only=True)["modules"]["judge"]
             assert float(weights["main.2.weight"].abs().max()) <= 0.01
 
     def test_progressive_keeps_only_the_whole_network(

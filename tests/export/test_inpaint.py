@@ -12,14 +12,13 @@ from torch import Tensor, nn
 
 from genkit.model import open_model
 from genkit_export import export_checkpoint, inpaint
+from genkit_export.architectures.fourier import Waves, irfft2, rfft2
 from genkit_export.architectures.inpaint import (
     FourierUnit,
     Gated,
     GatedConfig,
     Lama,
     LamaConfig,
-    irfft2,
-    rfft2,
     smooth_fill,
 )
 from genkit_export.checkpoints import genkit as own
@@ -47,19 +46,21 @@ class TestFourier:
     @pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 1), (2, 5), (12, 6), (65, 65)])
     def test_forward_and_back(self, size: tuple[int, int]) -> None:
         x = torch.randn(2, 3, *size)
-        real, imaginary = rfft2(x)
+        waves = Waves.of(x)
+        real, imaginary = rfft2(x, waves)
         expected = torch.fft.rfft2(x, norm="ortho")
         torch.testing.assert_close(real, expected.real, atol=1e-5, rtol=0)
         torch.testing.assert_close(imaginary, expected.imag, atol=1e-5, rtol=0)
-        torch.testing.assert_close(irfft2(real, imaginary, size[1]), x, atol=1e-5, rtol=0)
+        torch.testing.assert_close(irfft2(real, imaginary, waves), x, atol=1e-5, rtol=0)
 
     @pytest.mark.parametrize("size", [(8, 8), (7, 9), (6, 5)])
     def test_back_from_a_spectrum_of_no_picture(self, size: tuple[int, int]) -> None:
         """After the convolution it has imaginary parts where that of a picture has none."""
         shape = (2, 3, size[0], size[1] // 2 + 1)
         real, imaginary = torch.randn(shape), torch.randn(shape)
+        waves = Waves.of(torch.empty(size))
         expected = torch.fft.irfft2(torch.complex(real, imaginary), size, norm="ortho")
-        torch.testing.assert_close(irfft2(real, imaginary, size[1]), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(irfft2(real, imaginary, waves), expected, atol=1e-5, rtol=0)
 
     def test_the_unit_orders_its_channels_as_the_authors_do(self) -> None:
         unit = lively(FourierUnit(3))
@@ -73,7 +74,7 @@ class TestFourier:
             expected = torch.fft.irfftn(
                 torch.view_as_complex(pairs), s=(6, 7), dim=(-2, -1), norm="ortho"
             )
-            torch.testing.assert_close(unit(x), expected, atol=1e-5, rtol=0)
+            torch.testing.assert_close(unit(x, Waves.of(x)), expected, atol=1e-5, rtol=0)
 
 
 @pytest.fixture(scope="module")

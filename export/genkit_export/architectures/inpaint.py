@@ -12,13 +12,14 @@ Fourier transform, so that a hole of any size has something to be filled from. T
 written as matrix products, which ONNX Runtime runs on every device and for every size.
 """
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .fourier import Waves, irfft2, rfft2
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,13 @@ class Lama(nn.Module):
         self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), last, nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.model(x)
+        y, waves = x, None
+        for layer in self.model:
+            if isinstance(layer, FourierBlock):
+                waves = waves or Waves.of(y[0])  # the same for all blocks
+                y = layer(y, waves)
+            else:
+                y = layer(y)
         return y
 
 
@@ -203,12 +210,12 @@ class FourierConv(nn.Module):
             SpectralTransform(global_in, global_out) if global_in and global_out else nn.Identity()
         )
 
-    def forward(self, halves: Halves) -> Halves:
+    def forward(self, halves: Halves, waves: Waves | None) -> Halves:
         near, far = halves
         local = self.convl2l(near)
         if far is None:
             return local, self.convl2g(near) if self.has_output else None
-        return local + self.convg2l(far), self.convl2g(near) + self.convg2g(far)
+        return local + self.convg2l(far), self.convl2g(near) + self.convg2g(far, waves)
 
 
 class FourierLayer(nn.Module):
@@ -233,8 +240,8 @@ class FourierLayer(nn.Module):
         self.bn_l = nn.BatchNorm2d(channels_out - wide)
         self.bn_g = nn.BatchNorm2d(wide) if wide else nn.Identity()
 
-    def forward(self, x: Tensor | Halves) -> Halves:
-        near, far = self.ffc((x, None) if isinstance(x, Tensor) else x)
+    def forward(self, x: Tensor | Halves, waves: Waves | None = None) -> Halves:
+        near, far = self.ffc((x, None) if isinstance(x, Tensor) else x, waves)
         near = self.bn_l(near).relu()
         return near, None if far is None else self.bn_g(far).relu()
 
@@ -247,8 +254,8 @@ class FourierBlock(nn.Module):
         self.conv1 = FourierLayer(channels, channels, 3, share_in=share, share_out=share)
         self.conv2 = FourierLayer(channels, channels, 3, share_in=share, share_out=share)
 
-    def forward(self, halves: Halves) -> Halves:
-        near, far = self.conv2(self.conv1(halves))
+    def forward(self, halves: Halves, waves: Waves) -> Halves:
+        near, far = self.conv2(self.conv1(halves, waves), waves)
         return halves[0] + near, None if halves[1] is None else halves[1] + far
 
 
@@ -263,9 +270,9 @@ class SpectralTransform(nn.Module):
         self.fu = FourierUnit(half)
         self.conv2 = nn.Conv2d(half, channels_out, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, waves: Waves) -> Tensor:
         x = self.conv1(x)
-        y: Tensor = self.conv2(x + self.fu(x))
+        y: Tensor = self.conv2(x + self.fu(x, waves))
         return y
 
 
@@ -277,12 +284,12 @@ class FourierUnit(nn.Module):
         self.conv_layer = nn.Conv2d(2 * channels, 2 * channels, 1, bias=False)
         self.bn = nn.BatchNorm2d(2 * channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        real, imaginary = rfft2(x)
+    def forward(self, x: Tensor, waves: Waves) -> Tensor:
+        real, imaginary = rfft2(x, waves)
         spectrum = torch.stack([real, imaginary], 2).flatten(1, 2)  # (n, 2 c, h, w // 2 + 1)
         spectrum = self.bn(self.conv_layer(spectrum)).relu()
         real, imaginary = spectrum.unflatten(1, (-1, 2)).unbind(2)
-        return irfft2(real, imaginary, x.shape[-1])
+        return irfft2(real, imaginary, waves)
 
 
 class Join(nn.Module):
@@ -291,36 +298,3 @@ class Join(nn.Module):
     def forward(self, halves: Halves) -> Tensor:
         near, far = halves
         return near if far is None else torch.cat([near, far], 1)
-
-
-def rfft2(x: Tensor) -> tuple[Tensor, Tensor]:
-    """torch.fft.rfft2(x, norm="ortho") by matrix products: real and imaginary part."""
-    height, width = x.shape[-2:]
-    cos, sin = _waves(width, x)
-    cos, sin = cos[:, : width // 2 + 1], sin[:, : width // 2 + 1]
-    real, imaginary = x @ cos, -(x @ sin)
-    cos, sin = _waves(height, x)
-    return cos @ real + sin @ imaginary, cos @ imaginary - sin @ real
-
-
-def irfft2(real: Tensor, imaginary: Tensor, width: int) -> Tensor:
-    """torch.fft.irfft2(real + i imaginary, (height, width), norm="ortho") by matrix products."""
-    cos, sin = _waves(real.shape[-2], real)
-    real, imaginary = cos @ real - sin @ imaginary, cos @ imaginary + sin @ real
-    cos, sin = _waves(width, real)
-    frequency = torch.arange(width // 2 + 1, device=real.device)
-    # All frequencies stand for two, but the first and, of an even width, the last.
-    alone = (frequency == 0) | (2 * frequency == width)
-    twice = torch.where(alone, 1.0, 2.0).to(real.dtype)[:, None]
-    cos, sin = (twice * wave[: width // 2 + 1] for wave in (cos, sin))
-    return real @ cos - imaginary @ sin
-
-
-def _waves(length: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of 2 pi j k / length, divided by its root: (length, length)."""
-    index = torch.arange(length, device=like.device)
-    count = index[-1:] + 1  # the length as a tensor: a free size cannot be traced as a divisor
-    turns = (index[:, None] * index[None, :]) % count  # whole turns taken out while exact
-    angle = turns.float() * (2 * math.pi) / count
-    scale = count.float().rsqrt()
-    return (angle.cos() * scale).to(like.dtype), (angle.sin() * scale).to(like.dtype)
