@@ -24,13 +24,16 @@ from .fourier import Waves, irfft2, rfft2
 
 @dataclass(frozen=True)
 class GatedConfig:
-    """A U-Net of gated convolutions."""
+    """A U-Net of gated convolutions. The first of its sizes is half the picture's: pixels enter and
+    leave in squares of 2 x 2, so that no layer is as large, or as narrow, as the picture.
+    """
 
-    width: int = 16
-    """Channels at full size; each half size has twice as many."""
-    downs: int = 3
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
-    """Of the residual layers at the smallest size. With three downs, these see 240 pixels far."""
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    """Channels at half size, and at each half of that."""
+    blocks: tuple[int, ...] = (1, 2, 2)
+    """Blocks at each of these sizes but the smallest, on the way down and on the way up."""
+    dilations: tuple[int, ...] = (1, 2, 1, 2)
+    """Of the blocks at the smallest size. With four sizes they reach 96 pixels, all blocks 148."""
     levels: int = 5
     """Half sizes of the smooth fill. What has no known pixel in any of them gets the mean."""
     relaxations: int = 8
@@ -39,7 +42,7 @@ class GatedConfig:
     @property
     def multiple(self) -> int:
         """What both sides of a picture must be a multiple of."""
-        return int(2 ** max(self.downs, self.levels))
+        return int(2 ** max(len(self.widths), self.levels))
 
 
 class Gated(nn.Module):
@@ -48,52 +51,76 @@ class Gated(nn.Module):
     def __init__(self, config: GatedConfig) -> None:
         super().__init__()
         self.config = config
-        sizes = [config.width * 2**i for i in range(config.downs + 1)]
-        self.first = GatedConv(4, sizes[0])
+        widths = config.widths
+        counts = list(zip(widths, config.blocks, strict=False))
+        self.first = nn.Conv2d(4 * 4, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(_blocks(width, count) for width, count in counts)
         self.down = nn.ModuleList(
-            nn.Sequential(GatedConv(before, after, stride=2), GatedConv(after, after))
-            for before, after in pairwise(sizes)
+            nn.Conv2d(larger, smaller, 2, 2) for larger, smaller in pairwise(widths)
         )
-        self.middle = nn.ModuleList(
-            GatedConv(sizes[-1], sizes[-1], dilation=dilation) for dilation in config.dilations
+        self.middle = nn.Sequential(
+            *(GatedBlock(widths[-1], dilation) for dilation in config.dilations)
         )
         self.up = nn.ModuleList(
-            GatedConv(before + after, after) for before, after in pairwise(reversed(sizes))
+            nn.Conv2d(smaller, 4 * larger, 1) for larger, smaller in pairwise(widths)
         )
-        self.last = nn.Conv2d(sizes[0], 3, 3, padding=1)
+        self.decoder = nn.ModuleList(_blocks(width, count) for width, count in counts)
+        self.last = nn.Conv2d(widths[0], 4 * 3, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         # What is known is 1, and so the zeros beyond an edge are unknown.
         known = 1 - x[:, 3:]
-        smooth = smooth_fill(x[:, :3], known, self.config.levels, self.config.relaxations)
-        y = self.first(torch.cat([4 * smooth - 2, known], 1))  # a photograph then varies by one
+        with torch.autocast(x.device.type, enabled=False):  # smoothing forgives no rounding
+            smooth = smooth_fill(x[:, :3], known, self.config.levels, self.config.relaxations)
+        seen = torch.cat([4 * smooth - 2, known], 1)  # a photograph then varies by one
+        y = self.first(F.pixel_unshuffle(seen, 2))
         kept = []
-        for down in self.down:
+        for encoder, down in zip(self.encoder, self.down, strict=True):
+            y = encoder(y)
             kept.append(y)
             y = down(y)
-        for layer in self.middle:
-            y = y + layer(y)
-        for up in self.up:
-            y = up(torch.cat([F.interpolate(y, scale_factor=2.0), kept.pop()], 1))
-        correction: Tensor = self.last(y)
+        y = self.middle(y)
+        for decoder, up in zip(reversed(self.decoder), reversed(self.up), strict=True):
+            y = decoder(F.pixel_shuffle(up(y), 2) + kept.pop())
+        correction: Tensor = F.pixel_shuffle(self.last(y), 2)
         return smooth + correction.float()
 
 
-class GatedConv(nn.Module):
-    """A convolution, and a second one that says how much of it passes."""
+class GatedBlock(nn.Module):
+    """A gated convolution, which says how much of each of its features passes, added to what came
+    in. It adds nothing until it is trained.
+    """
 
-    def __init__(
-        self, channels_in: int, channels_out: int, *, stride: int = 1, dilation: int = 1
-    ) -> None:
+    def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
-            channels_in, 2 * channels_out, 3, stride, padding=dilation, dilation=dilation
-        )
+        self.norm = ChannelNorm(channels)
+        self.conv = nn.Conv2d(channels, 2 * channels, 3, padding=dilation, dilation=dilation)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(x)
-        features, gates = y.chunk(2, 1)
-        return F.elu(features) * gates.sigmoid()
+        features, gates = self.conv(self.norm(x)).chunk(2, 1)
+        y: Tensor = x + self.out(F.elu(features) * gates.sigmoid())
+        return y
+
+
+class ChannelNorm(nn.Module):
+    """Divides each pixel by the root mean square of its channels: of all norms the one that does
+    not look at other pixels, so that tiles of a picture agree.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (x.square().mean(1, keepdim=True) + 1e-4).rsqrt() * self.weight
+
+
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(GatedBlock(channels) for _ in range(count)))
 
 
 def smooth_fill(picture: Tensor, known: Tensor, levels: int, relaxations: int) -> Tensor:
