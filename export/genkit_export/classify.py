@@ -15,6 +15,7 @@ from .checkpoints.genkit import Description
 from .folder import Exported, save_graph
 from .parity import Graph, check, largest
 from .picture_graph import noise
+from .resizing import fixed_size, resized
 from .to_onnx import trace
 
 CLASSIFY, ATTENTION = "classify", "attention"
@@ -108,8 +109,7 @@ def _size(config: ViTConfig | SwinConfig, description: Description) -> tuple[int
     """Height and width of the pictures that come out of the card's resize. Raises InputError if
     they are no whole patches of a ViT.
     """
-    size = description.card.get("image", {}).get("resize", {}).get("size")
-    height, width = size or (config.image_size, config.image_size)
+    height, width = fixed_size(description) or (config.image_size, config.image_size)
     patch = config.patch_size
     if isinstance(config, ViTConfig) and (height % patch or width % patch):
         raise InputError(f"{height} x {width} pixels are not a whole number of patches of {patch}")
@@ -125,12 +125,11 @@ def image_section(
 ) -> Mapping[str, Any]:
     """What the card says of pictures: the shorter side is resized, the middle cut out."""
     return {
-        "resize": {
-            "mode": "shortest_edge",
-            "size": [config.image_size, config.image_size],
-            "interpolation": interpolation,
-            "antialias": True,
-            "crop_pct": crop_pct,
-        },
+        "resize": resized(
+            "shortest_edge",
+            (config.image_size, config.image_size),
+            interpolation=interpolation,
+            crop_pct=crop_pct,
+        ),
         "labels": list(labels),
     }

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from .architectures.deepfill import DeepFill, DeepFillConfig
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
-from .architectures.migan import MiGan, MiGanConfig
+from .architectures.migan import MiGan
 from .checkpoints.genkit import Description
 from .folder import Exported
 from .picture_graph import export_pictures, noise
+from .resizing import fixed_size
 from .to_onnx import PICTURE_AXES, RESULT
 
 ROLE = "inpaint"
@@ -52,15 +53,14 @@ def export(
 ) -> Exported:
     """Write the graph of a network to `folder`. Raises ModelError if it does not compute what
     PyTorch does.
+
+    Where the card brings pictures to one size, the graph is for that one.
     """
     module = Inpainter(network).eval()
-    axes = PICTURE_AXES
-    if isinstance(network, MiGan):  # of one size
-        shapes = [(batch, network.config.size, network.config.size) for batch, _, _ in SHAPES]
-        axes = {0: PICTURE_AXES[0]}
-    else:
-        unit = network.config.multiple
-        shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
+    axes, unit = PICTURE_AXES, network.config.multiple
+    shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
+    if size := fixed_size(description):
+        axes, shapes = {0: PICTURE_AXES[0]}, [(batch, *size) for batch, _, _ in SHAPES]
 
     def make_inputs(batch: int, height: int, width: int) -> dict[str, Tensor]:
         return {"image": noise(batch, height, width, 3), "mask": noise(batch, height, width, 1)}
@@ -68,19 +68,8 @@ def export(
     return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report, axes=axes)
 
 
-def image_section(
-    config: GatedConfig | LamaConfig | DeepFillConfig | MiGanConfig,
-) -> Mapping[str, Any]:
-    """What the card says of pictures."""
-    if isinstance(config, MiGanConfig):
-        resize = {
-            "mode": "stretch",
-            "size": [config.size, config.size],
-            "interpolation": "bicubic",
-            "antialias": True,
-            "crop_pct": 1.0,
-        }
-        return {"resize": resize}
+def image_section(config: GatedConfig | LamaConfig | DeepFillConfig) -> Mapping[str, Any]:
+    """What the card says of pictures, which have any size."""
     return {
         "resize": {"mode": "none"},
         "pad": {"multiple": config.multiple, "mode": "symmetric", "side": "bottom_right"},

@@ -8,8 +8,7 @@ Convolution", 2019) that corrects a smooth fill.
 
 `Lama`: Suvorov et al., "Resolution-robust Large Mask Inpainting with Fourier Convolutions" (2022),
 with the state dict of its authors' code. Half of each layer sees the whole picture through a
-Fourier transform, so that a hole of any size has something to be filled from. The transform is
-written as matrix products, which ONNX Runtime runs on every device and for every size.
+Fourier transform (`fourier.py`), so that a hole of any size has something to be filled from.
 """
 
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ class Gated(nn.Module):
         super().__init__()
         self.config = config
         widths = config.widths
-        counts = list(zip(widths, config.blocks, strict=False))
+        counts = list(zip(widths[:-1], config.blocks, strict=True))
         self.first = nn.Conv2d(4 * 4, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(_blocks(width, count) for width, count in counts)
         self.down = nn.ModuleList(

@@ -37,6 +37,11 @@ class MiGanConfig:
             raise ValueError(f"size must be a power of two of 8 or more, not {self.size}")
 
     @property
+    def multiple(self) -> int:
+        """What both sides of a picture must be."""
+        return self.size
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """All of them, the largest first."""
         return tuple(self.size >> i for i in range(self.size.bit_length() - 2))

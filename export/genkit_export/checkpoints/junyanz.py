@@ -12,6 +12,7 @@ from genkit.errors import InputError
 from genkit_export.architectures.cyclegan import ResnetConfig, UnetConfig
 from genkit_export.cyclegan import image_section
 from genkit_export.read import Checkpoint
+from genkit_export.resizing import resized
 
 from .layout import Loaded, Settings, Weights, count
 
@@ -91,11 +92,4 @@ def _resized(image: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
     size = settings.assume("size", 0)
     if not size:
         return image
-    resize = {
-        "mode": "stretch",
-        "size": [size, size],
-        "interpolation": "bicubic",
-        "antialias": True,
-        "crop_pct": 1.0,
-    }
-    return {**image, "resize": resize}
+    return {**image, "resize": resized("stretch", (size, size))}

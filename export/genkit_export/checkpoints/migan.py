@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from genkit.errors import InputError
-from genkit_export.architectures.migan import GAIN, SMALLEST, MiGanConfig, smoothing
-from genkit_export.inpaint import image_section
+from genkit_export.architectures.migan import GAIN, SMALLEST, smoothing
 from genkit_export.read import Checkpoint
+from genkit_export.resizing import resized
 
 from .layout import Loaded, Settings, Weights, numbers
 
@@ -56,7 +56,8 @@ def load(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
             ours[f"{path}.noise"] = tensor.float() * strength
         elif not name.endswith((STRENGTH, *ZEROS)):
             ours[name] = tensor if TO_RGB in name else tensor.float() * GAIN
-    return Loaded(config, ours, {"image": image_section(MiGanConfig(**config))})
+    size = config["size"]
+    return Loaded(config, ours, {"image": {"resize": resized("stretch", (size, size))}})
 
 
 def _check(name: str, tensor: Tensor, checkpoint: Checkpoint) -> None:

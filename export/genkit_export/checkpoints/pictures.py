@@ -10,6 +10,7 @@ from genkit.card_json import INTERPOLATIONS
 from genkit.errors import InputError
 from genkit_export.architectures.vision import CHANNELS, IMAGENET_MEAN, IMAGENET_STD
 from genkit_export.read import Checkpoint, read_json
+from genkit_export.resizing import resized
 
 from .layout import Settings, Weights
 
@@ -62,13 +63,12 @@ class Preparation:
     def section(self, labels: list[str]) -> dict[str, Any]:
         """What the card says of pictures."""
         return {
-            "resize": {
-                "mode": self.resize,
-                "size": list(self.size),
-                "interpolation": self.interpolation,
-                "antialias": True,
-                "crop_pct": self.crop_pct,
-            },
+            "resize": resized(
+                self.resize,
+                self.size,
+                interpolation=self.interpolation,
+                crop_pct=self.crop_pct,
+            ),
             "labels": labels,
         }
 
