@@ -22,6 +22,7 @@ from genkit_export.parity import Graph
 from genkit_export.quantize import calibrate
 from genkit_export.read import header, read
 
+from .inspecting import settings_in
 from .models import VOCABULARY, perturbed, sentences, small_config
 
 WORDS = ["</s>", "<unk>", *(f"w{i}" for i in range(2, VOCABULARY - 1)), "<pad>"]
@@ -173,7 +174,7 @@ def test_it_can_be_inspected(checkpoint: Path, model: Transformer) -> None:
     assert (record["layout"], record["architecture"]) == ("genkit", "transformer")
     assert record["task"] == "translate"
     assert record["parameters"] == sum(p.numel() for p in model.parameters())
-    rows = {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
+    rows = settings_in(record)
     assert rows["d_model"] == (64, "read")
 
 

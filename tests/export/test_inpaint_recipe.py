@@ -65,7 +65,7 @@ class TestHoles:
         assert all(survives(draw("boxes", 256, 256, random.Random(i)), 16) for i in range(8))
         assert not any(survives(draw("scratches", 256, 256, random.Random(i)), 8) for i in range(8))
 
-    def test_a_batch_has_all_kinds(self, recipe: Any) -> None:
+    def test_a_batch_of_holes(self, recipe: Any) -> None:
         holes = recipe.draw_holes(6, 64, random.Random(0))
         assert holes.shape == (6, 1, 64, 64)
         assert set(holes.unique().tolist()) == {0, 1}

@@ -16,10 +16,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from torch import nn
 
 import genkit
-from genkit.errors import InputError
 from genkit.model import open_model
-from genkit_export import export_checkpoint, inspect_checkpoint
+from genkit_export import export_checkpoint
 from genkit_export.parity import Graph
+
+from .inspecting import assert_refused, settings_of
 
 SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -219,8 +220,7 @@ def test_a_target_of_roberta_is_a_word_inside_of_a_text(
 
 
 def test_what_is_read_and_what_is_assumed(folders: dict[str, tuple[Path, Path]]) -> None:
-    record = inspect_checkpoint(folders["hf-bert"][0])
-    rows = {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
+    rows = settings_of(folders["hf-bert"][0])
     assert rows["num_attention_heads"] == (2, "read")
     assert rows["layer_norm_eps"] == (1e-5, "read")
     assert rows["license"] == ("unknown", "assumed")
@@ -233,14 +233,10 @@ def test_without_a_configuration_the_usual_is_assumed(
     source = folders["hf-bert"][0]
     save_file(load_file(source / "model.safetensors"), tmp_path / "bert.safetensors")
     word_piece(tmp_path)
-    record = inspect_checkpoint(tmp_path / "bert.safetensors")
-    rows = {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
+    rows = settings_of(tmp_path / "bert.safetensors")
     assert rows["num_attention_heads"] == (1, "assumed")
     assert rows["layer_norm_eps"] == (1e-12, "assumed")
-    record = inspect_checkpoint(
-        tmp_path / "bert.safetensors", settings={"num_attention_heads": "2"}
-    )
-    rows = {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
+    rows = settings_of(tmp_path / "bert.safetensors", num_attention_heads="2")
     assert rows["num_attention_heads"] == (2, "given")
 
 
@@ -280,43 +276,38 @@ class TestRefusals:
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | changes))
 
-    def refuse(self, folder: Path, message: str) -> None:
-        with pytest.raises(InputError, match=message) as raised:
-            inspect_checkpoint(folder)
-        assert "\n" not in raised.value.message
-
     def test_another_activation(self, folder: Path) -> None:
         self.configure(folder, hidden_act="gelu_new")
-        self.refuse(folder, "the activation 'gelu_new', which genkit does not have")
+        assert_refused(folder, "the activation 'gelu_new', which genkit does not have")
 
     @pytest.mark.parametrize("heads", [0, 7, "two", -1])
     def test_heads_that_cannot_be(self, heads: Any, folder: Path) -> None:
         self.configure(folder, num_attention_heads=heads)
-        self.refuse(folder, "num_attention_heads|num_heads|configuration does not fit")
+        assert_refused(folder, "num_attention_heads|num_heads|configuration does not fit")
 
     def test_output_embeddings_of_its_own(self, folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
         tensors["cls.predictions.decoder.weight"] = torch.zeros(300, 64)
         save_file(tensors, folder / "model.safetensors")
-        self.refuse(folder, "output embeddings of its own")
+        assert_refused(folder, "output embeddings of its own")
 
     def test_no_tokeniser(self, folder: Path) -> None:
         (folder / "tokenizer.json").unlink()
-        self.refuse(folder, "has no tokeniser")
+        assert_refused(folder, "has no tokeniser")
 
     def test_a_tokeniser_of_another_model(self, folder: Path) -> None:
         tokenizer = small_bert.tokenizer()
         tokenizer.add_tokens(["one", "more"])
         tokenizer.save(str(folder / "tokenizer.json"))
-        self.refuse(folder, "has 302 tokens, the model 300")
+        assert_refused(folder, "has 302 tokens, the model 300")
 
     def test_a_broken_tokeniser(self, folder: Path) -> None:
         (folder / "tokenizer.json").write_text("{}")
-        self.refuse(folder, "is no tokeniser")
+        assert_refused(folder, "is no tokeniser")
 
     def test_a_layer_that_is_not_whole(self, folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
         del tensors["bert.encoder.layer.1.output.dense.bias"]
         tensors["bert.encoder.layer.1.surplus"] = torch.zeros(1)
         save_file(tensors, folder / "model.safetensors")
-        self.refuse(folder, r"left over .*bert.encoder.layer.1.surplus, encoder.1.contract.bias")
+        assert_refused(folder, r"left over .*bert.encoder.layer.1.surplus, encoder.1.contract.bias")

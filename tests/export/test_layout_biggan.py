@@ -22,6 +22,7 @@ from genkit_export.export import inspect
 from genkit_export.parity import Graph
 
 from .gans import DEEP, lively
+from .inspecting import settings_in
 from .test_gan_networks import plain_biggan, published_deep
 
 __all__ = ["published_deep"]  # a fixture
@@ -37,10 +38,6 @@ SHARED = BigGanConfig(
     hierarchical=True,
 )
 INNER = {"stored_mean": "running_mean", "stored_var": "running_var"}
-
-
-def settings(record: dict[str, Any]) -> dict[str, tuple[Any, str]]:
-    return {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
 
 
 def assert_bytes(found: Any, pictures: Tensor) -> None:
@@ -60,7 +57,7 @@ class TestDeep:
 
         record = inspect_checkpoint(tmp_path)
         assert (record["layout"], record["task"]) == ("hf-biggan-deep", "sample")
-        found = settings(record)
+        found = settings_in(record)
         assert found["output_dim"] == (16, "read")
         assert found["eps"] == (1e-4, "read")
         assert found["num_classes"] == (5, "read")
@@ -93,7 +90,7 @@ class TestDeep:
             attention_layer_position=2,
         )
         torch.save(lively(config).state_dict(), tmp_path / "pytorch_model.bin")
-        found = settings(inspect_checkpoint(tmp_path / "pytorch_model.bin"))
+        found = settings_in(inspect_checkpoint(tmp_path / "pytorch_model.bin"))
         assert found["output_dim"] == (16, "assumed")
         assert found["eps"] == (1e-4, "assumed")
         assert found["z_dim"] == (8, "read")
@@ -105,7 +102,7 @@ class TestPlain:
         torch.save(weights, tmp_path / "G_ema.pth")
         record = inspect_checkpoint(tmp_path / "G_ema.pth")
         assert (record["layout"], record["task"]) == ("ajbrock-biggan", "sample")
-        found = settings(record)
+        found = settings_in(record)
         assert found["size"] == (16, "read")
         assert found["latent"] == (12, "read")
         assert found["classes"] == (7, "read")
@@ -138,7 +135,7 @@ class TestPlain:
         weights["blocks.0.0.conv1.u1"] = torch.ones(1, 32)
         weights["blocks.0.0.conv1.sv1"] = torch.ones(1)
         torch.save(weights, tmp_path / "G.pth")
-        found = settings(inspect_checkpoint(tmp_path / "G.pth"))
+        found = settings_in(inspect_checkpoint(tmp_path / "G.pth"))
         assert found["classes"] == (10, "read")
         assert found["shared"] == (0, "read")
         assert found["size"] == (32, "read")
@@ -156,7 +153,10 @@ class TestLabels:
 
     def test_a_thousand_classes_are_those_of_imagenet(self, tmp_path: Path) -> None:
         torch.save(lively(self.CONFIG).state_dict(), tmp_path / "G.pth")
-        assert settings(inspect_checkpoint(tmp_path / "G.pth"))["labels"] == ("imagenet", "assumed")
+        assert settings_in(inspect_checkpoint(tmp_path / "G.pth"))["labels"] == (
+            "imagenet",
+            "assumed",
+        )
         names = inspect(tmp_path / "G.pth").loaded.card["latent"]["classes"]
         assert (names[0], names[281], names[999]) == (
             "tench, Tinca tinca",

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genkit.errors import InputError
 from genkit.model import open_model
 from genkit_export import export_checkpoint, inspect_checkpoint
 from genkit_export.architectures.deepfill import (
@@ -24,6 +23,8 @@ from genkit_export.export import inspect
 from genkit_export.parity import Graph
 from genkit_export.picture_graph import noise
 from genkit_export.to_onnx import trace
+
+from .inspecting import assert_refused, settings_in
 
 WIDTH = 8
 FUSE = "stage2.contextual_attention.fuse_weight"
@@ -237,7 +238,7 @@ def test_what_is_read_and_what_is_assumed(tensorflow: bool, tmp_path: Path) -> N
     record = inspect_checkpoint(tmp_path / "states_places2.pth")
     assert record["layout"] == ("deepfill-tensorflow" if tensorflow else "deepfill")
     assert (record["architecture"], record["task"]) == ("deepfill", "inpaint")
-    found = {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
+    found = settings_in(record)
     assert found["width"] == (48, "read")
     assert found["fuse"] == ((False, "assumed") if tensorflow else (True, "read"))
     assert record["parameters"] == sum(np.prod(shape) for shape in shapes(48).values())
@@ -314,5 +315,4 @@ def test_pictures_are_those_of_the_authors(tmp_path: Path) -> None:
 def test_another_way_to_fuse_is_refused(tmp_path: Path) -> None:
     weights = published(filled(shapes()), tensorflow=False)
     torch.save({"G": weights | {FUSE: torch.ones(1, 1, 3, 3)}}, tmp_path / "a.pth")
-    with pytest.raises(InputError, match="fuses scores"):
-        inspect_checkpoint(tmp_path / "a.pth")
+    assert_refused(tmp_path / "a.pth", "fuses scores")

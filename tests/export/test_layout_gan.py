@@ -20,6 +20,7 @@ from genkit.model import open_model
 from genkit_export import export_checkpoint, inspect_checkpoint
 from genkit_export.parity import Graph
 
+from .inspecting import settings_in
 from .test_gan_networks import plain_progressive, pytorch_example
 
 Weights = dict[str, Tensor]
@@ -190,10 +191,6 @@ def assert_pictures(folder: Path, reference: Reference, latent: int = LATENT) ->
         assert pictures.std() > 10
 
 
-def settings(record: dict[str, Any]) -> dict[str, tuple[Any, str]]:
-    return {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
-
-
 def of_pixels(network: nn.Module) -> Reference:
     return lambda z: network(z[:, :, None, None])
 
@@ -204,7 +201,7 @@ class TestDcgan:
         torch.save(below("module.main", network), tmp_path / "netG_epoch_24.pth")
         record = inspect_checkpoint(tmp_path / "netG_epoch_24.pth")
         assert (record["layout"], record["task"]) == ("pytorch-dcgan", "sample")
-        assert settings(record) == {
+        assert settings_in(record) == {
             "part": ("module", "read"),
             "channels": (3, "read"),
             "latent": (LATENT, "read"),
@@ -227,8 +224,8 @@ class TestDcgan:
         save_old(OrderedDict(below("main", network)), tmp_path / "a.pth")
         record = inspect_checkpoint(tmp_path / "a.pth")
         size = 28 if channels == 1 else 32
-        assert settings(record)["size"] == (size, "assumed")
-        assert settings(record)["head"] == ("point", "read")
+        assert settings_in(record)["size"] == (size, "assumed")
+        assert settings_in(record)["head"] == ("point", "read")
         folder = export_checkpoint(tmp_path / "a.pth", tmp_path / "out", settings=given)
         assert_pictures(folder, of_pixels(network))
 
@@ -237,8 +234,8 @@ class TestDcgan:
         torch.save(network.state_dict(), tmp_path / "a.pth")
         record = inspect_checkpoint(tmp_path / "a.pth")
         assert record["layout"] == "eriklindernoren-dcgan"
-        assert settings(record)["size"] == (16, "read")
-        assert settings(record)["norm_eps"] == (0.8, "assumed")
+        assert settings_in(record)["size"] == (16, "read")
+        assert settings_in(record)["norm_eps"] == (0.8, "assumed")
         assert_pictures(export_checkpoint(tmp_path / "a.pth", tmp_path / "out"), network)
 
     def test_its_discriminator_is_of_no_layout(self, tmp_path: Path) -> None:
@@ -263,7 +260,7 @@ class TestWgan:
         save_old(spelled, tmp_path / "netG_epoch_4.pth")
         record = inspect_checkpoint(tmp_path / "netG_epoch_4.pth")
         assert record["layout"] == layout
-        found = settings(record)
+        found = settings_in(record)
         assert found["extra_layers"] == (extra, "read")
         assert found["batch_norm"] == (norm, "read")
         assert found["size"] == (32, "read")
@@ -277,7 +274,7 @@ class TestLinear:
         save_old(network.state_dict(), tmp_path / "G--300.ckpt")
         record = inspect_checkpoint(tmp_path / "G--300.ckpt")
         assert record["layout"] == "linear-gan"
-        found = settings(record)
+        found = settings_in(record)
         assert (found["size"], found["channels"]) == ((28, "read"), (1, "read"))
         assert found["output"] == ("tanh", "assumed")
         folder = export_checkpoint(tmp_path / "G--300.ckpt", tmp_path / "out")
@@ -286,7 +283,7 @@ class TestLinear:
     def test_wgans_ends_without_an_activation(self, tmp_path: Path) -> None:
         network = linear(LATENT, 12, 12, 12, 3 * 8 * 8, end=nn.Identity())
         torch.save(below("main", network), tmp_path / "netG.pth")
-        found = settings(inspect_checkpoint(tmp_path / "netG.pth"))
+        found = settings_in(inspect_checkpoint(tmp_path / "netG.pth"))
         assert found["output"] == ("none", "assumed")
         folder = export_checkpoint(tmp_path / "netG.pth", tmp_path / "out")
         assert_pictures(folder, lambda z: network(z).view(-1, 3, 8, 8))
@@ -296,7 +293,7 @@ class TestLinear:
         torch.save({"generator": below("model", network)}, tmp_path / "gan.pt")
         record = inspect_checkpoint(tmp_path / "gan.pt")
         assert record["layout"] == "eriklindernoren-gan"
-        assert settings(record)["norm_eps"] == (0.8, "assumed")
+        assert settings_in(record)["norm_eps"] == (0.8, "assumed")
         folder = export_checkpoint(tmp_path / "gan.pt", tmp_path / "out")
         assert_pictures(folder, lambda z: network(z).view(-1, 3, 8, 8))
 
@@ -338,7 +335,7 @@ class TestZoo:
         zoo_file(monkeypatch, path, networks, self.PROGRESSIVE)
         record = inspect_checkpoint(path)
         assert record["layout"] == layout
-        found = settings(record)
+        found = settings_in(record)
         assert found["part"] == ("avgG", "assumed")
         assert found["size"] == (16, "read")
         assert found["leakyReluLeak"] == (0.2, "read")
@@ -352,7 +349,7 @@ class TestZoo:
         """A file of tensors only tells nothing of the training; what is usual can be overridden."""
         weights = progressive(".module")
         torch.save(weights, tmp_path / "a.pth")
-        found = settings(inspect_checkpoint(tmp_path / "a.pth"))
+        found = settings_in(inspect_checkpoint(tmp_path / "a.pth"))
         assert found["equalizedlR"] == (True, "assumed")
         plain = dict(weights)
         for name in weights:
@@ -387,7 +384,7 @@ class TestZoo:
         zoo_file(monkeypatch, path, {"netG": below("module", network)}, config)
         record = inspect_checkpoint(path)
         assert record["layout"] == "zoo-dcgan"
-        assert settings(record)["output"] == ("tanh", "read")
+        assert settings_in(record)["output"] == ("tanh", "read")
         assert_pictures(export_checkpoint(path, tmp_path / "out"), of_pixels(network))
         zoo_file(
             monkeypatch,

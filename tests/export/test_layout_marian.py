@@ -14,12 +14,12 @@ from tokenizers import Tokenizer
 
 import genkit
 from genkit.decoding import Decoding
-from genkit.errors import InputError
 from genkit.model import open_model
 from genkit_export import export_checkpoint, inspect_checkpoint
 from genkit_export.checkpoints.marian import marian_config, to_marian
 from genkit_export.checkpoints.sentencepiece import read_sentencepiece, to_tokenizer
 
+from .inspecting import assert_refused, settings_in, settings_of
 from .models import VOCABULARY, perturbed, small_config
 
 ENGLISH = """The dog barked all night. A woman is playing the guitar on stage. Two dogs are running
@@ -189,14 +189,13 @@ def test_a_model_of_several_target_languages(tmp_path: Path) -> None:
 def test_what_is_read_and_what_is_assumed(folders: tuple[Path, Path], tmp_path: Path) -> None:
     record = inspect_checkpoint(folders[0])
     assert (record["layout"], record["task"]) == ("hf-marian", "translate")
-    rows = {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
+    rows = settings_in(record)
     assert rows["encoder_attention_heads"] == (4, "read")
     assert rows["source_lang"] == ("en", "read")
     for file in folders[0].glob("*.*"):
         if file.name not in ("config.json", "tokenizer_config.json"):
             (tmp_path / file.name).write_bytes(file.read_bytes())
-    record = inspect_checkpoint(tmp_path, settings={"source_lang": "sv"})
-    rows = {one["name"]: (one["value"], one["source"]) for one in record["settings"]}
+    rows = settings_of(tmp_path, source_lang="sv")
     assert rows["encoder_attention_heads"] == (1, "assumed")
     assert rows["source_lang"] == ("sv", "given")
     assert rows["target_lang"] == ("und", "assumed")
@@ -209,11 +208,6 @@ class TestRefusals:
             (tmp_path / file.name).write_bytes(file.read_bytes())
         return tmp_path
 
-    def refuse(self, folder: Path, message: str) -> None:
-        with pytest.raises(InputError, match=message) as raised:
-            inspect_checkpoint(folder)
-        assert "\n" not in raised.value.message
-
     def change(self, folder: Path, **tensors: torch.Tensor) -> None:
         path = folder / "model.safetensors"
         named = {name.replace("__", "."): tensor for name, tensor in tensors.items()}
@@ -221,25 +215,25 @@ class TestRefusals:
 
     def test_a_relative_with_the_same_names(self, folder: Path) -> None:
         self.change(folder, model__encoder__layernorm_embedding__weight=torch.ones(64))
-        self.refuse(folder, "is a BART or one of its relatives")
+        assert_refused(folder, "is a BART or one of its relatives")
 
     def test_embeddings_of_each_side(self, folder: Path) -> None:
         self.change(folder, model__decoder__embed_tokens__weight=torch.ones(VOCABULARY, 64))
-        self.refuse(folder, "its model.decoder.embed_tokens differs from model.shared")
+        assert_refused(folder, "its model.decoder.embed_tokens differs from model.shared")
 
     def test_another_start(self, folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {"decoder_start_token_id": 3}))
-        self.refuse(folder, "starts decoding from another token than padding")
+        assert_refused(folder, "starts decoding from another token than padding")
 
     @pytest.mark.parametrize("name", ["source.spm", "target.spm", "vocab.json"])
     def test_a_file_that_is_missing_or_broken(self, name: str, folder: Path) -> None:
         data = (folder / name).read_bytes()
         for broken in (b"\xff\xff\xff", data[: len(data) // 2], b""):
             (folder / name).write_bytes(broken)
-            self.refuse(folder, f"{name} is no")
+            assert_refused(folder, f"{name} is no")
         (folder / name).unlink()
-        self.refuse(folder, f"cannot read .*{name}")
+        assert_refused(folder, f"cannot read .*{name}")
 
     def test_a_vocabulary_of_another_model(self, folder: Path) -> None:
         vocabulary = json.loads((folder / "vocab.json").read_text())
@@ -247,12 +241,12 @@ class TestRefusals:
         for wrong in ({"more": VOCABULARY}, {"a": -1}, {"a": "b"}, {"a": 1.5}, {"a": [1]}, None):
             changed = no_end if wrong is None else vocabulary | wrong
             (folder / "vocab.json").write_text(json.dumps(changed))
-            self.refuse(folder, "is the vocabulary of another model")
+            assert_refused(folder, "is the vocabulary of another model")
 
     def test_pieces_of_another_kind(self, folder: Path) -> None:
         train(ENGLISH, folder / "source.spm", model_type="bpe", vocab_size=80)
-        self.refuse(folder, "of another kind than unigram")
+        assert_refused(folder, "of another kind than unigram")
 
     def test_pieces_of_bytes(self, folder: Path) -> None:
         train(ENGLISH, folder / "source.spm", byte_fallback=True, vocab_size=400)
-        self.refuse(folder, "spells in bytes")
+        assert_refused(folder, "spells in bytes")
