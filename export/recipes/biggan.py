@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan_data import Pictures, augment, draw, normal, read_cifar
+from gan_data import augment, draw, normal
 from gan_training import (
     DEVICE,
     GENERATOR_LOSSES,
@@ -34,6 +34,7 @@ from genkit_export.architectures.biggan import (
 from genkit_export.architectures.spectral import orthogonality
 from loop import LoopConfig, descend
 from options import use_all_cores
+from pictures import Pictures, read_cifar
 
 LOOP = LoopConfig(
     steps=12_000, warmup=100, decay=0.3, average=0.999, log_every=50, validate_every=1000

@@ -5,7 +5,7 @@
 
 The data folder holds `cifar10-train.zip`. The output folder ends with `checkpoint.safetensors` and
 the exported model in `model`, measured. A teacher is the checkpoint of a classifier of the same
-classes that genkit can export; it sees the same changed and mixed pictures.
+classes, of this recipe or of `cifar_features.py`; it sees the same changed and mixed pictures.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from classify_data import HELD_OUT_EVERY, Pictures, changed, chosen, cropped, mixed, normalised
+import cifar_features
+from classify_data import changed, chosen, cropped, mixed, normalised
 from genkit.errors import InputError
 from genkit_export import export_checkpoint
 from genkit_export.architectures.swin import Swin, SwinConfig
@@ -26,13 +27,16 @@ from genkit_export.checkpoints import genkit as own
 from genkit_export.classify import image_section
 from genkit_export.read import read
 from genkit_export.registry import ARCHITECTURES
-from loop import Loop, LoopConfig, descend_clipped
+from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
+from pictures import Pictures, read_cifar
 
 # 80 epochs.
 LOOP = LoopConfig(steps=14_000, warmup=500, decay=0.5, average=0.999, validate_every=875)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+HALVES = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+"""Mean and deviation of pictures from -1 to 1."""
 # 0.37 and 0.36 GFLOP a picture. Convolutions before the attention learn from few pictures what
 # patches of four pixels do not.
 VIT = ViTConfig(
@@ -102,7 +106,7 @@ def batch_of(pictures: Pictures, hp: Hyperparameters, step: int) -> tuple[Tensor
     random = Generator().manual_seed(1_000_003 * hp.seed + step)
     which = chosen(len(pictures.train), hp.batch, step, hp.seed)
     x = changed(cropped(pictures.train[which], hp.margin, random), random)
-    targets = F.one_hot(pictures.train_classes[which], len(pictures.labels)).float()
+    targets = F.one_hot(pictures.train_labels[which], len(pictures.classes)).float()
     return mixed(x, targets, hp.mixup, hp.cutmix, random)
 
 
@@ -141,23 +145,29 @@ def optimizer_of(network: Network, hp: Hyperparameters) -> torch.optim.AdamW:
 def load_teacher(path: Path, classes: int) -> Teacher:
     """A classifier from its checkpoint. Raises InputError if it knows other classes."""
     description = own.describe(read(path))
-    if description is None or description.card.get("task") != "classify":
+    network: nn.Module
+    if description is not None and description.architecture == cifar_features.ARCHITECTURE:
+        network = cifar_features.load_judge(path)
+        known, side, (mean, std) = description.config["classes"], cifar_features.SIZE, HALVES
+    elif description is not None and description.card.get("task") == "classify":
+        row = ARCHITECTURES[description.architecture]
+        config: Any = row.config(**description.config)
+        network = row.network(config)
+        own.load_weights(path, network)
+        known, side, mean, std = config.num_classes, config.image_size, config.mean, config.std
+    else:
         raise InputError(f"{path} is not the checkpoint of a classifier")
-    row = ARCHITECTURES[description.architecture]
-    network = row.network(row.config(**description.config))
-    own.load_weights(path, network)
-    network.eval().requires_grad_(False).to(DEVICE)
-    config: Any = network.config
-    if config.num_classes != classes:
-        raise InputError(f"{path} knows {config.num_classes} classes, not {classes}")
+    if known != classes:
+        raise InputError(f"{path} knows {known} classes, not {classes}")
+    network.eval().requires_grad_(False).to(DEVICE, memory_format=torch.channels_last)
 
     @torch.no_grad()
     def teacher(x: Tensor) -> Tensor:
-        size = (config.image_size, config.image_size)
-        if x.shape[2:] != size:
-            x = F.interpolate(x, size, mode="bicubic", antialias=True)
+        if x.shape[2:] != (side, side):
+            x = F.interpolate(x, (side, side), mode="bicubic", antialias=True)
+        x = normalised(x, mean, std).contiguous(memory_format=torch.channels_last)
         with torch.autocast(DEVICE, dtype=torch.bfloat16):
-            logits: Tensor = network(normalised(x, config.mean, config.std))
+            logits: Tensor = network(x)
         return logits.float()
 
     return teacher
@@ -169,7 +179,7 @@ def accuracy(network: nn.Module, pictures: Pictures, config: ViTConfig | SwinCon
     hits = 0
     with torch.autocast(DEVICE, dtype=torch.bfloat16):
         for x, classes in zip(
-            torch.split(pictures.valid, 500), torch.split(pictures.valid_classes, 500), strict=True
+            torch.split(pictures.valid, 500), torch.split(pictures.valid_labels, 500), strict=True
         ):
             logits = network(normalised(x.to(DEVICE), config.mean, config.std))
             hits += int((logits.argmax(1).cpu() == classes).sum())
@@ -187,8 +197,8 @@ def train(
 ) -> None:
     torch.manual_seed(hp.seed)
     out.mkdir(parents=True, exist_ok=True)
-    pictures = Pictures.read(data)
-    told = load_teacher(teacher, len(pictures.labels)) if teacher else None
+    pictures = read_cifar(data)
+    told = load_teacher(teacher, len(pictures.classes)) if teacher else None
     network = make(hp.network)
     if init:
         own.load_weights(init, network)
@@ -202,7 +212,7 @@ def train(
         network.train()
         x, targets = (tensor.to(DEVICE) for tensor in batch_of(pictures, hp, step))
         loss = loss_of(network, x, targets, told, hp)
-        norm = descend_clipped(optimizer, loss, network, hp.clip_norm)
+        norm = descend(optimizer, loss, hp.clip_norm)
         return {"loss": loss.detach(), "norm": norm}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
@@ -240,7 +250,7 @@ def measure(network: Network, pictures: Pictures) -> list[dict[str, Any]]:
     mean, std = network.config.mean, network.config.std
     rows = [network(normalised(x, mean, std)).softmax(1) for x in torch.split(pictures.valid, 500)]
     probabilities = torch.cat(rows)
-    right = probabilities.gather(1, pictures.valid_classes[:, None])
+    right = probabilities.gather(1, pictures.valid_labels[:, None])
     rank = (probabilities > right).sum(1)
     values = {
         "accuracy, top 1, %": 100 * float((rank == 0).float().mean()),
@@ -264,18 +274,18 @@ def card_of(
     return {
         "task": "classify",
         "name": architecture,
-        "description": f"Ten kinds of animals and vehicles: {', '.join(pictures.labels)}",
+        "description": f"Ten kinds of animals and vehicles: {', '.join(pictures.classes)}",
         "license": "research use only (CIFAR-10)",
         "tags": ["default", "cifar10"] if architecture == "vit" else ["cifar10"],
-        "image": image_section(hp.network, pictures.labels),
+        "image": image_section(hp.network, pictures.classes),
         "origin": {
             "recipe": "export/recipes/classify.py",
             "arguments": asdict(hp),
             "taught": taught,
             "minutes": round(seconds / 60),
             "hardware": f"{DEVICE}, bfloat16 autocast",
-            "data": [{"name": "CIFAR-10, training set", "license": "research use"}],
-            "held_out": f"every {HELD_OUT_EVERY}th picture of each class of the training set",
+            "data": [dict(pictures.origin)],
+            "held_out": pictures.held_out,
             "figures": [],
         },
     }

@@ -1,64 +1,17 @@
-"""CIFAR-10 pictures, and what is done to them in training, all on batches of tensors.
+"""What is done to the pictures of a classifier in training, all on batches of tensors.
 
 Pictures of a batch are float (n, 3, h, w) from 0 to 255. All randomness comes from the generator
 that is passed, so that a resumed run goes on with the same pictures.
 """
 
-import io
-import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Generator, Tensor
 
-HELD_OUT_EVERY = 10
-"""One picture in so many of each class is for validation."""
 WHITE = 255.0
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures uint8 (n, 3, h, w) and their classes int64 (n,)."""
-
-    labels: tuple[str, ...]
-    train: Tensor
-    train_classes: Tensor
-    valid: Tensor
-    valid_classes: Tensor
-
-    @classmethod
-    def read(cls, data: Path) -> "Pictures":
-        """`cifar10-train.zip` of the data folder: `CLASS/NAME.jpg`, all of one size. Of each class,
-        by name, every tenth picture is held out.
-        """
-        sides: dict[bool, list[Tensor]] = {True: [], False: []}
-        classes: dict[bool, list[int]] = {True: [], False: []}
-        with zipfile.ZipFile(data / "cifar10-train.zip") as archive:
-            names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
-            labels = tuple(sorted({name.split("/")[0] for name in names}))
-            for number, label in enumerate(labels):
-                mine = [name for name in names if name.startswith(f"{label}/")]
-                for i, name in enumerate(mine):
-                    held_out = i % HELD_OUT_EVERY == 0
-                    sides[held_out].append(_decode(archive.read(name)))
-                    classes[held_out].append(number)
-        return cls(
-            labels,
-            torch.stack(sides[False]),
-            torch.tensor(classes[False]),
-            torch.stack(sides[True]),
-            torch.tensor(classes[True]),
-        )
-
-
-def _decode(data: bytes) -> Tensor:
-    image = Image.open(io.BytesIO(data)).convert("RGB")
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 def chosen(count: int, batch: int, step: int, seed: int) -> Tensor:

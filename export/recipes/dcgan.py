@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_data import Pictures, draw, normal, read_cifar, uniform
+from gan_data import draw, normal, uniform
 from gan_training import (
     DEVICE,
     GENERATOR_LOSSES,
@@ -32,6 +32,7 @@ from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscrimin
 from genkit_export.architectures.gan import Gan, GanConfig, GanDiscriminator
 from loop import LoopConfig, descend
 from options import use_all_cores
+from pictures import Pictures, read_cifar
 
 LOOP = LoopConfig(steps=24_000, decay=0.4, log_every=100, validate_every=1500)
 NOISES = {"normal": normal, "uniform": uniform}

@@ -39,13 +39,13 @@ from genkit_export import export_checkpoint
 from genkit_export.architectures.bert import Bert, BertConfig
 from genkit_export.checkpoints import genkit as own
 from genkit_export.fill import calibrate
-from loop import Loop, LoopConfig, descend_clipped
+from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
 from translate_data import HELD_OUT_PERCENT
 
-MASKING = Masking(rate=0.2)
+MASKING = Masking(rate=0.25)
 VARIATION = Variation()
-LOOP = LoopConfig(steps=12_000, warmup=1000, average=0.999, validate_every=1000)
+LOOP = LoopConfig(steps=5000, warmup=500, decay=0.9, average=0.998, validate_every=500)
 EXAMPLES = (
     "The [MASK] barked all night.",
     "A man is playing the [MASK] on the stage.",
@@ -57,7 +57,7 @@ EXAMPLES = (
 class Hyperparameters:
     """Ours, with the value of "BERT" (base) where it differs."""
 
-    vocab_size: int = 12_000  # 30,522
+    vocab_size: int = 8192  # 30,522
     alphabet: int = 200
     """Characters of the vocabulary; all others are unknown."""
     lowercase: bool = True
@@ -66,7 +66,8 @@ class Hyperparameters:
     num_heads: int = 4  # 12
     d_ff: int = 1024  # 3072
     max_positions: int = 128  # 512
-    dropout: float = 0.1
+    dropout: float = 0.0  # 0.1
+    """The data is seen about four times, never with the same masks: nothing is learned by heart."""
 
     learning_rate: float = 1e-3  # 1e-4
     betas: tuple[float, float] = (0.9, 0.98)  # 0.9, 0.999
@@ -193,7 +194,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         if not len(positions):  # a batch of one short row can be without
             return {"loss": 0.0, "norm": 0.0}
         loss = loss_of(model, ids, masked, positions)
-        norm = descend_clipped(optimizer, loss, model, hp.clip_norm)
+        norm = descend(optimizer, loss, hp.clip_norm)
         return {"loss": loss.detach(), "norm": norm}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:

@@ -20,10 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cifar_features import CifarResnet, load_judge, look
-from gan_data import YOSEMITE, Pictures, read_cifar, read_yosemite, to_float, truncated_normal
+from gan_data import truncated_normal
 from genkit.card import Card
 from genkit.model import find
 from genkit_export.parity import Graph
+from pictures import YOSEMITE, Pictures, read_cifar, read_yosemite, to_float
 
 NEIGHBOURS = 3
 """How many neighbours away the border of a picture's neighbourhood is, for precision and recall."""

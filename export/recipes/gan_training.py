@@ -13,14 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cifar_features import load_judge
-from gan_data import (
-    Pictures,
-    card_origin,
-    normal,
-    save_sheet,
-    to_bytes,
-    truncated_normal,
-)
+from gan_data import card_origin, normal, save_sheet, truncated_normal
 from gan_quality import Reference, agreement
 from genkit_export import export_checkpoint
 from genkit_export.architectures.biggan import StoredStatistics
@@ -35,6 +28,7 @@ from genkit_export.sample import (
 )
 from loop import Loop, LoopConfig
 from options import recipe_options
+from pictures import Pictures, to_bytes
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH = 100
@@ -73,7 +67,11 @@ def begin(
     resume: bool,
 ) -> Loop:
     """The loop of a run of two networks, each with an optimizer, that averages the generator."""
-    modules = {"generator": generator.to(DEVICE), "judge": judge.to(DEVICE)}
+    # With the channels last the convolutions take a fifth less time.
+    modules = {
+        name: module.to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for name, module in (("generator", generator), ("judge", judge))
+    }
     if init:
         own.load_weights(init, generator)
     optimizers = {name: optimizer(module.parameters()) for name, module in modules.items()}

@@ -26,7 +26,7 @@ from genkit_export.checkpoints import genkit as own
 from genkit_export.inpaint import image_section
 from inpaint_data import KINDS, Hole, draw_hole
 from inpaint_quality import Pixels, Quality, average, holes_of, judge, measure
-from loop import Loop, LoopConfig, descend, descend_clipped
+from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
 
 LOOP = LoopConfig(steps=9000, warmup=100, decay=0.95, average=0.998, validate_every=500)
@@ -98,7 +98,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
                 losses |= fooling_losses(critic, whole, real)
             critic.requires_grad_(True)
             total = total + hp.fool * losses["fool"] + hp.feature * losses["feature"]
-        descend_clipped(optimizers["network"], total, network, hp.clip_norm)
+        descend(optimizers["network"], total, hp.clip_norm)
         if judged:
             with torch.autocast(DEVICE, dtype=torch.bfloat16):
                 losses["judge"] = judge_loss(critic, whole.detach(), real)

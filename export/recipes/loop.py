@@ -41,20 +41,14 @@ class LoopConfig:
         return max(min(up, 1.0, down), 0.0)
 
 
-def descend(optimizer: Optimizer, loss: Tensor) -> None:
-    """Take one step of an optimizer down the gradient of a loss."""
+def descend(optimizer: Optimizer, loss: Tensor, clip_norm: float = math.inf) -> Tensor:
+    """Take one step of an optimizer down the gradient of a loss, a gradient of at most that norm;
+    returns the norm that it had.
+    """
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-
-
-def descend_clipped(
-    optimizer: Optimizer, loss: Tensor, network: nn.Module, clip_norm: float
-) -> Tensor:
-    """The same with a gradient of at most that norm; returns the norm that it had."""
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm: Tensor = nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    norm: Tensor = nn.utils.clip_grad_norm_(weights, clip_norm)
     optimizer.step()
     return norm
 

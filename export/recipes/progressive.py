@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_data import Pictures, augment, draw, normal, read_yosemite
+from gan_data import augment, draw, normal
 from gan_training import (
     DEVICE,
     GENERATOR_LOSSES,
@@ -33,6 +33,7 @@ from genkit_export.architectures.progressive import (
 )
 from loop import LoopConfig, descend
 from options import use_all_cores
+from pictures import Pictures, read_yosemite
 
 LOOP = LoopConfig(
     steps=24_000, warmup=100, decay=0.2, average=0.999, log_every=100, validate_every=1000

@@ -26,7 +26,7 @@ from genkit_export.architectures.transformer import Transformer, TransformerConf
 from genkit_export.checkpoints import genkit as own
 from genkit_export.quantize import calibrate
 from genkit_export.search import greedy
-from loop import Loop, LoopConfig, descend_clipped
+from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
 from translate_data import (
     HELD_OUT_PERCENT,
@@ -173,7 +173,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         model.train()
         source, target = next(stream)
         loss = loss_of(model, source, target, hp.label_smoothing)
-        norm = descend_clipped(optimizer, loss, model, hp.clip_norm)
+        norm = descend(optimizer, loss, hp.clip_norm)
         with torch.no_grad():
             model.embedding.weight[model.config.pad_id].zero_()
         return {"loss": loss.detach(), "norm": norm}

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gan_data import Pictures, draw, normal, read_cifar
+from gan_data import draw, normal
 from gan_training import (
     DEVICE,
     GENERATOR_LOSSES,
@@ -28,6 +28,7 @@ from gan_training import (
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscriminator, initialize
 from loop import LoopConfig, descend
 from options import use_all_cores
+from pictures import Pictures, read_cifar
 
 LOOP = LoopConfig(steps=5000, decay=0.5, log_every=50, validate_every=500)
 

@@ -15,15 +15,18 @@ from PIL import Image
 from torch import Generator, Tensor
 from vision_models import lively, swin_config, vit_config, write_checkpoint
 
+import cifar_features
 import classify
 import classify_data
-from classify_data import CHANGES, Pictures, changed, chosen, cropped, mixed, normalised
+from classify_data import CHANGES, changed, chosen, cropped, mixed, normalised
 from genkit.errors import InputError
 from genkit.model import open_model
 from genkit_export.architectures.swin import SwinConfig
 from genkit_export.architectures.vit import ViTConfig
+from genkit_export.checkpoints import genkit as own
 from genkit_export.read import read
 from loop import LoopConfig
+from pictures import read_cifar
 
 COLOURS = {"bird": (40, 90, 200), "cat": (200, 60, 40), "frog": (40, 180, 60)}
 
@@ -63,13 +66,13 @@ def moving(batch: int = 6) -> Tensor:
 
 class TestPictures:
     def test_every_tenth_of_a_class_is_held_out(self, data: Path) -> None:
-        pictures = Pictures.read(data)
-        assert pictures.labels == ("bird", "cat", "frog")
+        pictures = read_cifar(data)
+        assert pictures.classes == ("bird", "cat", "frog")
         assert pictures.train.shape == (54, 3, 16, 16) and pictures.train.dtype == torch.uint8
-        assert pictures.valid_classes.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+        assert pictures.valid_labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
         means = pictures.valid.float().mean((2, 3))
-        for mean, number in zip(means, pictures.valid_classes, strict=True):
-            expected = torch.tensor(COLOURS[pictures.labels[number]])
+        for mean, number in zip(means, pictures.valid_labels, strict=True):
+            expected = torch.tensor(COLOURS[pictures.classes[number]])
             assert (mean - expected).abs().max() < 15
 
     def test_an_epoch_has_every_picture_once(self) -> None:
@@ -190,6 +193,22 @@ class TestTeacher:
         config = network.config
         expected = network(normalised(big, config.mean, config.std))
         torch.testing.assert_close(teacher(x), expected, atol=0.1, rtol=0.1)  # bfloat16
+
+    @torch.no_grad()
+    def test_the_judge_of_the_adversaries_may_teach(self, tmp_path: Path) -> None:
+        judge = cifar_features.CifarResnet((24, 32, 40), 3)
+        for module in judge.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_()  # type: ignore[union-attr]
+                module.bias.normal_()
+        path = tmp_path / "checkpoint.safetensors"
+        config = {"widths": (24, 32, 40), "classes": 3}
+        own.write(path, judge, own.Description(cifar_features.ARCHITECTURE, config, {}))
+        x = torch.rand((4, 3, 32, 32)) * 255
+        expected = judge.eval()(x / 127.5 - 1)
+        found = classify.load_teacher(path, 3)(x)
+        torch.testing.assert_close(found, expected, atol=0.1, rtol=0.1)  # bfloat16
+        assert expected.std() > 0.01
 
     def test_it_must_know_the_classes(self, tmp_path: Path) -> None:
         path = write_checkpoint(tmp_path, lively(vit_config(num_classes=7)))

@@ -70,7 +70,7 @@ def judge(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two steps of the recipe."""
     out = tmp_path_factory.mktemp("judge")
     features = recipe("cifar_features")
-    hp = features.Hyperparameters(width=4, batch=8, loop=short(2))
+    hp = features.Hyperparameters(widths=(8, 16, 32), batch=8, loop=short(2))
     features.train(data, out, resume=False, init=None, hp=hp)
     return out / "checkpoint.safetensors"
 
@@ -83,7 +83,7 @@ class TestRuns:
     def test_the_judge(self, data: Path, judge: Path) -> None:
         features = recipe("cifar_features")
         network = features.load_judge(judge)
-        pictures = recipe("gan_data").read_cifar(data)
+        pictures = recipe("pictures").read_cifar(data)
         seen, classes = features.look(network, pictures.valid, batch=4)
         assert seen.shape == (6, 32)
         assert set(classes.tolist()) <= {0, 1, 2}
@@ -336,7 +336,7 @@ class TestQuality:
         self, data: Path, judge: Path
     ) -> None:
         quality = recipe("gan_quality")
-        pictures = recipe("gan_data").read_cifar(data)
+        pictures = recipe("pictures").read_cifar(data)
         reference = quality.Reference(recipe("cifar_features").load_judge(judge), pictures)
         same = pictures.valid[:1].expand(6, -1, -1, -1)
         found = reference.measure(same)
@@ -356,7 +356,7 @@ class TestQuality:
         card.name, card.origin = "tiny", {"data": []}
         card.latent = type("Latent", (), {"classes": CLASSES})()
         monkeypatch.setattr(quality, "find", lambda *_: type("Model", (), {"card": card})())
-        pictures = recipe("gan_data").read_cifar(data).valid
+        pictures = recipe("pictures").read_cifar(data).valid
         labels = torch.zeros(len(pictures), dtype=torch.int64)
         monkeypatch.setattr(quality, "make", lambda *_: (pictures, labels, card))
         argv = ["gan_quality.py", "--data", str(data), "--judge", str(judge), "tiny"]
