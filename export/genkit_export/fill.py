@@ -13,7 +13,7 @@ from .fill_graph import INPUTS, OUTPUTS, VOCABULARY, build
 from .folder import Exported
 from .parity import Graph
 from .quantize import input_ranges
-from .text_graph import export_text
+from .text_graph import TextGraph
 
 ROLE = "fill"
 
@@ -25,16 +25,14 @@ def export(
     PyTorch does.
     """
     suppress = description.card.get("text", {}).get("suppress_ids", ())
-    return export_text(
+    graph = TextGraph(
         ROLE,
         partial(build, model, suppress),
         INPUTS | OUTPUTS,
         lambda graph, shape: _difference(graph, model, shape),
         "log probabilities",
-        description,
-        folder,
-        report,
     )
+    return graph.export(description, folder, report)
 
 
 @torch.inference_mode()
@@ -75,7 +73,6 @@ def calibrate(
     """
 
     def run(ids: Tensor, positions: Tensor) -> dict[str, Tensor]:
-        hidden = model.encode(ids)[positions[:, 0], positions[:, 1]]
-        return {VOCABULARY: model.head(hidden)}
+        return {VOCABULARY: model.head(model.encode(ids, positions=positions))}
 
     return input_ranges(model, run, batches)

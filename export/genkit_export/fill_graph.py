@@ -1,8 +1,8 @@
 """BERT as one ONNX graph from ids with masks to what the masks hide.
 
 As in `transformer_graph.py`, only attention sees padded rows; all else runs on the tokens that are
-there. Hidden states are gathered at the masks before the product with the vocabulary, which would
-else be most of the work. A row's results do not depend on the other rows.
+there. What follows the last attention, the product with the vocabulary above all, runs on the masks
+alone. A row's results do not depend on the other rows.
 """
 
 from collections.abc import Sequence
@@ -112,12 +112,27 @@ class FillGraph:
             table = g("Add", table, g.weight(array(embeddings.segments.weight[0])))
         x = g("Add", x, g("Gather", table, column))
         x = self.norm(x, embeddings.norm)  # (tokens, d_model)
-        for i, layer in enumerate(self.model.encoder):
-            assert isinstance(layer, Layer)
+        *body, last = self.model.encoder
+        for i, layer in enumerate(body):
             x = self._layer(x, mask, places, numbers, layer, f"encoder.{i}")
-        return g("Gather", x, g("GatherND", numbers, positions))
+        masked = g("GatherND", numbers, positions)
+        places = g("Gather", places, masked)
+        return self._layer(x, mask, places, numbers, last, f"encoder.{len(body)}", masked)
 
-    def _layer(self, x: str, mask: str, places: str, numbers: str, layer: Layer, site: str) -> str:
+    def _layer(
+        self,
+        x: str,
+        mask: str,
+        places: str,
+        numbers: str,
+        layer: nn.Module,
+        site: str,
+        kept: str | None = None,
+    ) -> str:
+        """Hidden states (tokens, d_model) -> the same of all tokens, or of those `kept`; `places`
+        are the places of these.
+        """
+        assert isinstance(layer, Layer)
         g, a = self.g, layer.attention
         qkv = self.linear(x, [a.query, a.key, a.value], f"{site}.attention.query")
         qkv = g("Gather", qkv, numbers)  # (rows, length, 3 d_model)
@@ -128,6 +143,7 @@ class FillGraph:
         )  # fmt: skip
         heads = g("Reshape", heads, vector(-1, self.model.config.d_model))
         heads = g("Gather", heads, places)
+        x = x if kept is None else g("Gather", x, kept)
         attended = self.linear(heads, [a.output], f"{site}.attention.output")
         x = self.norm(g("Add", x, attended), layer.attention_norm)
         inner = self.activation(self.linear(x, [layer.expand], f"{site}.expand"))

@@ -13,7 +13,7 @@ from .folder import Exported
 from .parity import Graph, largest
 from .search import beam, greedy
 from .search_graph import INPUTS, OUTPUTS, build
-from .text_graph import export_text
+from .text_graph import TextGraph
 
 ROLE = "translate"
 STEPS = 24
@@ -26,16 +26,14 @@ def export(
     PyTorch does.
     """
     suppress = description.card.get("text", {}).get("suppress_ids", ())
-    return export_text(
+    graph = TextGraph(
         ROLE,
         partial(build, model, suppress),
         INPUTS | OUTPUTS,
         lambda graph, shape: _difference(graph, model, suppress, shape),
         "scores",
-        description,
-        folder,
-        report,
     )
+    return graph.export(description, folder, report)
 
 
 def _difference(

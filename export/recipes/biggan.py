@@ -35,6 +35,7 @@ from genkit_export.architectures.spectral import orthogonality
 from loop import LoopConfig, descend
 from options import use_all_cores
 from pictures import Pictures, read_cifar
+from precision import autocast
 
 LOOP = LoopConfig(
     steps=12_000, warmup=100, decay=0.3, average=0.999, log_every=50, validate_every=1000
@@ -92,13 +93,13 @@ def train(
     def make() -> tuple[Tensor, Tensor]:
         labels = torch.randint(hp.network.classes, (hp.batch,), device=DEVICE)
         noise = normal(hp.batch, hp.network.latent).to(DEVICE)
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             made: Tensor = generator(noise, labels)
         return made.float(), labels
 
     def verdicts(x: Tensor, labels: Tensor) -> Tensor:
         x = augment(x) if hp.augmented else x
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             seen: Tensor = judge(x, labels)
         return seen.float()
 

@@ -39,6 +39,7 @@ from genkit_export.checkpoints import genkit as own
 from genkit_export.cyclegan import image_section
 from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
+from precision import autocast, hardware
 
 # The rate falls to zero over the second half, as in the paper.
 LOOP = LoopConfig(steps=20_000, decay=0.5, validate_every=1500)
@@ -136,7 +137,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             figures = measure(average, classifier, photos)
             save_samples(average, photos, out / "samples.png")
         # A few dozen photographs say too little of seasons to choose by: the last is the best.
@@ -162,7 +163,7 @@ def generator_losses(
     """
     losses = {name: torch.zeros((), device=DEVICE) for name in ("fool", "cycle", "identity")}
     made = {}
-    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+    with autocast(DEVICE):
         for source, target in itertools.permutations(SEASONS):
             made[target] = generators[target](real[source])
             back = generators[source](made[target])
@@ -179,7 +180,7 @@ def judge_loss(
 ) -> Tensor:
     """Least squares: photographs are 1, made pictures 0."""
     loss = torch.zeros((), device=DEVICE)
-    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+    with autocast(DEVICE):
         for season in SEASONS:
             true, false = (
                 judges[season](real[season]).float(),
@@ -261,7 +262,7 @@ def card_of(
             "recipe": "export/recipes/cyclegan.py",
             "arguments": asdict(hp),
             "minutes": round(seconds / 60),
-            "hardware": f"{DEVICE}, bfloat16 autocast",
+            "hardware": hardware(DEVICE),
             "data": [
                 {
                     "name": "summer2winter_yosemite, training set (CycleGAN's authors, Flickr)",

@@ -33,6 +33,7 @@ from genkit_export.architectures.gan import Gan, GanConfig, GanDiscriminator
 from loop import LoopConfig, descend
 from options import use_all_cores
 from pictures import Pictures, read_cifar
+from precision import autocast
 
 LOOP = LoopConfig(steps=24_000, decay=0.4, log_every=100, validate_every=1500)
 NOISES = {"normal": normal, "uniform": uniform}
@@ -79,7 +80,7 @@ def networks(hp: Hyperparameters) -> tuple[Dcgan | Gan, nn.Module]:
 
 def judge_loss(judge: nn.Module, real: Tensor, made: Tensor, hp: Hyperparameters) -> Tensor:
     """What the judge has to answer for, on real and made pictures (batch, 3, side, side)."""
-    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+    with autocast(DEVICE):
         if hp.separate_batches:
             on_real, on_made = judge(real).float(), judge(made).float()
         else:
@@ -111,13 +112,13 @@ def train(
     def take_step(_: int) -> Mapping[str, float | Tensor]:
         real = draw(pictures, hp.batch)[0].to(DEVICE)
         noise = NOISES[hp.noise](hp.batch, hp.network.latent).to(DEVICE)
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             made = generator(noise)
         judge.requires_grad_(True)
         seen = judge_loss(judge, real, made.detach().float(), hp)
         descend(loop.optimizers["judge"], seen)
         judge.requires_grad_(False)
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             verdicts = judge(made).float()
         fooled = GENERATOR_LOSSES[hp.loss](verdicts)
         descend(loop.optimizers["generator"], fooled)

@@ -29,6 +29,7 @@ from genkit_export.sample import (
 from loop import Loop, LoopConfig
 from options import recipe_options
 from pictures import Pictures, to_bytes
+from precision import autocast, hardware
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH = 100
@@ -103,7 +104,7 @@ def make(network: nn.Module, config: Config, count: int, seed: int = 0) -> tuple
             inputs.append(labels[chosen].to(DEVICE))
         if by_truncation(config):
             inputs.append(torch.ones((), device=DEVICE))
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             parts.append(to_bytes(network(*inputs).float()).cpu())
     return torch.cat(parts), labels
 
@@ -191,7 +192,7 @@ def finish(
     if class_count(network.config):
         figures["agreement"] = agreement(watch.reference.judge, made, labels)
     save_sheet(made[:100], loop.out / "samples.png")
-    hardware = f"{DEVICE}, bfloat16 autocast"
+    machine = hardware(DEVICE)
     on = f"{len(made)} pictures, in features of a CIFAR-10 classifier"
     measured = [
         {"measure": FIGURES[key], "on": on, "value": round(value, 4)}
@@ -205,7 +206,7 @@ def finish(
         "license": "research use only",
         "tags": ["default"] if architecture == "biggan" else [],
         "latent": latent_section(network.config, names),
-        "origin": card_origin(recipe, asdict(hp), loop.seconds, hardware, pictures, measured),
+        "origin": card_origin(recipe, asdict(hp), loop.seconds, machine, pictures, measured),
     }
     path = loop.out / "checkpoint.safetensors"
     whole = deepcopy(network).cpu()

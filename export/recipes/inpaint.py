@@ -28,6 +28,7 @@ from inpaint_data import KINDS, Hole, draw_hole
 from inpaint_quality import Pixels, Quality, average, holes_of, judge, measure
 from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
+from precision import autocast, hardware
 
 LOOP = LoopConfig(steps=9000, warmup=100, decay=0.95, average=0.998, validate_every=500)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -87,20 +88,20 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         real = (crops(known, hp.batch, hp.crop, rng) + 1) / 2
         holes = draw_holes(hp.batch, hp.crop, rng)
         real, holes = real.to(DEVICE), holes.to(DEVICE)
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             whole = fill(network, real, holes)
         losses = {"pixel": pixel_loss(whole, real, holes)}
         total = hp.pixel * losses["pixel"]
         judged = step >= hp.judged_from * hp.loop.steps
         if judged:
             critic.requires_grad_(False)
-            with torch.autocast(DEVICE, dtype=torch.bfloat16):
+            with autocast(DEVICE):
                 losses |= fooling_losses(critic, whole, real)
             critic.requires_grad_(True)
             total = total + hp.fool * losses["fool"] + hp.feature * losses["feature"]
         descend(optimizers["network"], total, hp.clip_norm)
         if judged:
-            with torch.autocast(DEVICE, dtype=torch.bfloat16):
+            with autocast(DEVICE):
                 losses["judge"] = judge_loss(critic, whole.detach(), real)
             descend(optimizers["judge"], losses["judge"])
         return {name: loss.detach() for name, loss in losses.items()}
@@ -174,7 +175,7 @@ def make_filler(network: nn.Module, *, fast: bool) -> Any:
     def filler(picture: Pixels, hole: Hole) -> Pixels:
         x = torch.from_numpy(picture).permute(2, 0, 1)[None].to(DEVICE) / 255
         holes = torch.from_numpy(hole)[None, None].to(DEVICE).float()
-        with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=fast):
+        with autocast(DEVICE, enabled=fast):
             whole = fill(network, x, holes)
         pixels: Pixels = (whole[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
         return pixels
@@ -235,7 +236,7 @@ def card_of(
             "recipe": "export/recipes/inpaint.py",
             "arguments": asdict(hp),
             "minutes": round(seconds / 60),
-            "hardware": f"{DEVICE}, bfloat16 autocast",
+            "hardware": hardware(DEVICE),
             "data": [
                 {
                     "name": "summer2winter_yosemite, training set (CycleGAN's authors, Flickr)",

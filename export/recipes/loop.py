@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,15 +41,21 @@ class LoopConfig:
         return max(min(up, 1.0, down), 0.0)
 
 
-def descend(optimizer: Optimizer, loss: Tensor, clip_norm: float = math.inf) -> Tensor:
-    """Take one step of an optimizer down the gradient of a loss, a gradient of at most that norm;
-    returns the norm that it had.
+def descend(
+    optimizers: Optimizer | Sequence[Optimizer], loss: Tensor, clip_norm: float = math.inf
+) -> Tensor:
+    """Take one step of an optimizer, or of several that share the weights, down the gradient of a
+    loss, a gradient of at most that norm; returns the norm that it had.
     """
-    optimizer.zero_grad()
+    optimizers = (optimizers,) if isinstance(optimizers, Optimizer) else optimizers
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    weights = [weight for group in groups for weight in group["params"]]
     norm: Tensor = nn.utils.clip_grad_norm_(weights, clip_norm)
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return norm
 
 

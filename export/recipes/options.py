@@ -23,4 +23,6 @@ def recipe_options(
 
 def use_all_cores() -> None:
     """Let PyTorch use the processors of this process."""
+    # oneDNN makes code for every shape and keeps that of 1,024; batches of text have more.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "20000")
     torch.set_num_threads(len(os.sched_getaffinity(0)))

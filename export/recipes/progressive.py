@@ -34,6 +34,7 @@ from genkit_export.architectures.progressive import (
 from loop import LoopConfig, descend
 from options import use_all_cores
 from pictures import Pictures, read_yosemite
+from precision import autocast
 
 LOOP = LoopConfig(
     steps=24_000, warmup=100, decay=0.2, average=0.999, log_every=100, validate_every=1000
@@ -114,12 +115,12 @@ def train(
 
         def verdicts(x: Tensor) -> Tensor:
             x = augment(x) if hp.augmented else x
-            with torch.autocast(DEVICE, dtype=torch.bfloat16):
+            with autocast(DEVICE):
                 seen: Tensor = judge(x, level, fade)
             return seen.float()
 
         noise = normal(hp.batch, hp.network.latent).to(DEVICE)
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             made = generator(noise, level, fade).float()
         judge.requires_grad_(True)
         seen = JUDGE_LOSSES["non-saturating"](verdicts(real), verdicts(made.detach()))

@@ -28,6 +28,7 @@ from genkit_export.quantize import calibrate
 from genkit_export.search import greedy
 from loop import Loop, LoopConfig, descend
 from options import recipe_options, use_all_cores
+from precision import autocast, hardware
 from translate_data import (
     HELD_OUT_PERCENT,
     Corpus,
@@ -111,7 +112,7 @@ def loss_of(model: Transformer, source: Tensor, target: Tensor, smoothing: float
     """Label-smoothed cross-entropy a target token, for source and target ids (batch, length)."""
     pad_id = model.config.pad_id
     start = torch.full((len(target), 1), pad_id)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with autocast("cpu"):
         memory, bias = model.encode(source), model.padding_bias(source)
         hidden = model.decode(torch.cat([start, target[:, :-1]], 1), memory, bias)
         real = target != pad_id
@@ -247,7 +248,7 @@ def card_of(hp: Hyperparameters, seconds: float) -> dict[str, Any]:
             "recipe": "export/recipes/translate.py",
             "arguments": asdict(hp),
             "minutes": round(seconds / 60),
-            "hardware": "2 CPU cores, bfloat16 autocast",
+            "hardware": hardware("2 CPU cores"),
             "data": [
                 {
                     "name": "Tatoeba English-German sentence pairs (manythings.org/anki, 2018)",

@@ -29,6 +29,7 @@ from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscrimin
 from loop import LoopConfig, descend
 from options import use_all_cores
 from pictures import Pictures, read_cifar
+from precision import autocast
 
 LOOP = LoopConfig(steps=5000, decay=0.5, log_every=50, validate_every=500)
 
@@ -70,7 +71,7 @@ def critic_loss(
     critic: nn.Module, real: Tensor, made: Tensor, hp: Hyperparameters
 ) -> tuple[Tensor, Tensor]:
     """The loss, and the distance between the distributions that the critic sees."""
-    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+    with autocast(DEVICE):
         loss = JUDGE_LOSSES["wasserstein"](critic(real).float(), critic(made).float())
     distance = -loss.detach()
     if hp.lipschitz == "penalty":
@@ -96,7 +97,7 @@ def train(
     watch = Watch(hp.network, judged_by, pictures, out)
 
     def make() -> Tensor:
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             made: Tensor = generator(normal(hp.batch, hp.network.latent).to(DEVICE))
         return made.float()
 
@@ -115,7 +116,7 @@ def train(
                         weight.clamp_(-hp.clamp, hp.clamp)
         critic.requires_grad_(False)
         made = make()
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with autocast(DEVICE):
             verdicts = critic(made).float()
         descend(loop.optimizers["generator"], GENERATOR_LOSSES["wasserstein"](verdicts))
         return {"wasserstein": distance}

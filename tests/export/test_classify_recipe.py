@@ -229,7 +229,7 @@ class TestTeacher:
         alone = classify.loss_of(network, x, targets, None, hp)
         agreed = classify.loss_of(network, x, targets, itself, hp)
         opposed = classify.loss_of(network, x, targets, lambda x: -itself(x), hp)
-        assert float(agreed) == pytest.approx(0.2 * float(alone), rel=1e-4)
+        assert float(agreed) == pytest.approx((1 - hp.distillation) * float(alone), rel=1e-4)
         assert opposed > agreed
 
 

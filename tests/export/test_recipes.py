@@ -4,6 +4,7 @@ import json
 import random
 import unicodedata
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cpu import FastDropout, SmoothedCrossEntropy, use_fast_dropout
-from loop import Loop, LoopConfig
+from loop import Loop, LoopConfig, descend
+from muon import Muon, orthogonal
 from translate_data import Variation, batches, encode, held_out, train_vocabulary, vary
 
 
@@ -99,6 +101,67 @@ class TestLoop:
         assert rates[85] == pytest.approx(0.5)
         assert rates[99] == pytest.approx(1 / 30)
         assert config.rate(100) == 0
+
+
+class TestMuon:
+    @pytest.mark.parametrize("shape", [(6, 6), (4, 30), (30, 4)])
+    def test_a_direction_is_the_orthogonal_factor_or_near_it(self, shape: tuple[int, int]) -> None:
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        u, _, vh = torch.linalg.svd(x, full_matrices=False)
+        found = u.T @ orthogonal(x) @ vh.T
+        kept = found.diagonal()
+        assert float(kept.min()) > 0.6
+        assert float(kept.max()) < 1.3
+        torch.testing.assert_close(found, torch.diag(kept), atol=1e-5, rtol=0)
+
+    def test_the_first_step_is_that_of_torch(self) -> None:
+        ours, theirs = (nn.Linear(12, 20, bias=False) for _ in range(2))
+        theirs.load_state_dict(ours.state_dict())
+        weight = ours.weight.detach().clone()
+        rule = torch.optim.Muon
+        pairs = (
+            (ours, Muon(ours.parameters(), 0.1, weight_decay=0.5, rms=0.2)),
+            (theirs, rule(theirs.parameters(), 0.1, 0.5, adjust_lr_fn="match_rms_adamw")),
+        )
+        x = torch.randn(200, 12)
+        for layer, optimizer in pairs:
+            descend(optimizer, layer(x).square().sum())
+        step = (theirs.weight - weight).norm()
+        assert (ours.weight - theirs.weight).norm() < 0.05 * step  # theirs is in bfloat16
+
+    def test_a_convolution_is_a_matrix_with_a_row_an_output(self) -> None:
+        conv = nn.Conv2d(3, 8, 3, bias=False)
+        before = conv.weight.detach().clone()
+        descend(Muon(conv.parameters(), 0.5), conv(torch.randn(2, 3, 8, 8)).square().sum())
+        steps = torch.linalg.svdvals((conv.weight - before).detach().flatten(1))
+        assert float(steps.min()) > 0.5 * 0.6
+        assert float(steps.max()) < 0.5 * 1.3
+
+    def test_it_goes_on_where_it_stopped(self) -> None:
+        torch.manual_seed(0)
+        layer, x = nn.Linear(5, 4), torch.randn(7, 5)
+        optimizer = Muon([layer.weight], 0.1)
+        descend(optimizer, layer(x).square().sum())
+        state, weight = deepcopy(optimizer.state_dict()), layer.weight.detach().clone()
+        descend(optimizer, layer(x).square().sum())
+        after = layer.weight.detach().clone()
+        layer.weight.data.copy_(weight)
+        resumed = Muon([layer.weight], 0.1)
+        resumed.load_state_dict(state)
+        descend(resumed, layer(x).square().sum())
+        assert torch.equal(layer.weight, after)
+
+
+def test_a_step_is_clipped_by_the_gradient_of_all_optimizers() -> None:
+    first, second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    optimizers = [torch.optim.SGD(layer.parameters(), 1.0) for layer in (first, second)]
+    before = [layer.weight.detach().clone() for layer in (first, second)]
+    norm = descend(optimizers, 100 * second(first(torch.randn(5, 3))).square().sum(), 0.5)
+    moved = [
+        layer.weight.detach() - old for layer, old in zip((first, second), before, strict=True)
+    ]
+    assert norm > 0.5
+    assert float(torch.cat(moved).norm()) == pytest.approx(0.5, rel=1e-3)
 
 
 class TestCheapLayers:

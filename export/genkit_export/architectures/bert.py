@@ -74,8 +74,14 @@ class Layer(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        x = self.attention_norm(x + self.dropout(self.attention(x, x, bias)))
+    def forward(self, x: Tensor, bias: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Hidden states (batch, length, d_model) -> the same; or those at positions (n, 2) alone,
+        a row and a column each, (n, d_model): attention is all that mixes positions.
+        """
+        attended = self.dropout(self.attention(x, x, bias))
+        if positions is not None:
+            x, attended = (states[positions[:, 0], positions[:, 1]] for states in (x, attended))
+        x = self.attention_norm(x + attended)
         x = self.feed_norm(x + self.dropout(self.contract(self.activation(self.expand(x)))))
         return x
 
@@ -123,14 +129,18 @@ class Bert(nn.Module):
         hidden = (ids == self.config.pad_id)[:, None, None, :]
         return torch.zeros(hidden.shape, device=ids.device).masked_fill(hidden, -torch.inf)
 
-    def encode(self, ids: Tensor, segments: Tensor | None = None) -> Tensor:
-        """Ids (batch, length), padded with pad_id -> hidden states (batch, length, d_model).
-        Without `segments` (batch, length) everything is of the first kind.
+    def encode(
+        self, ids: Tensor, segments: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Ids (batch, length), padded with pad_id -> hidden states (batch, length, d_model), or
+        those at positions (n, 2) alone, (n, d_model). Without `segments` (batch, length) everything
+        is of the first kind.
         """
         x: Tensor = self.embeddings(ids, torch.zeros_like(ids) if segments is None else segments)
         bias = self.padding_bias(ids)
-        for layer in self.encoder:
+        for layer in self.encoder[:-1]:
             x = layer(x, bias)
+        x = self.encoder[-1](x, bias, positions)
         return x
 
     def project(self, transformed: Tensor) -> Tensor:
@@ -143,5 +153,4 @@ class Bert(nn.Module):
 
     def at(self, ids: Tensor, positions: Tensor) -> Tensor:
         """Logits (masks, vocab_size) at positions (masks, 2), a row and a column each."""
-        hidden = self.encode(ids)[positions[:, 0], positions[:, 1]]
-        return self.project(self.head(hidden))
+        return self.project(self.head(self.encode(ids, positions=positions)))
