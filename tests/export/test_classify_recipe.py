@@ -27,6 +27,7 @@ from genkit_export.checkpoints import genkit as own
 from genkit_export.read import read
 from loop import LoopConfig
 from pictures import read_cifar
+from precision import autocast
 
 COLOURS = {"bird": (40, 90, 200), "cat": (200, 60, 40), "frog": (40, 180, 60)}
 
@@ -222,7 +223,7 @@ class TestTeacher:
         targets = torch.eye(3)[[0, 1, 2, 0]]
 
         def itself(pictures: Tensor) -> Tensor:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with autocast("cpu"):
                 given = normalised(pictures, hp.network.mean, hp.network.std)
                 return network(given).float()
 
@@ -233,12 +234,17 @@ class TestTeacher:
         assert opposed > agreed
 
 
-def test_norms_and_positions_do_not_decay() -> None:
+def test_every_weight_has_one_optimizer_and_norms_and_positions_do_not_decay() -> None:
     for config in (vit_config(), swin_config()):
         network = lively(config)
-        decayed, free = classify.optimizer_of(network, small(config, 1)).param_groups
-        assert decayed["weight_decay"] > free["weight_decay"] == 0
+        optimizers = classify.optimizers_of(network, small(config, 1))
+        head, free = optimizers["adam"].param_groups
+        (inside,) = optimizers["muon"].param_groups
+        assert min(head["weight_decay"], inside["weight_decay"]) > free["weight_decay"] == 0
         names = {id(parameter): name for name, parameter in network.named_parameters()}
-        for parameter in decayed["params"]:
-            assert names[id(parameter)].endswith("weight") and parameter.dim() > 1
-        assert len(decayed["params"]) + len(free["params"]) == len(names)
+        for parameter in (*head["params"], *inside["params"]):
+            assert names[id(parameter)].endswith("weight")
+            assert parameter.dim() > 1
+        assert all(names[id(parameter)].startswith("head") for parameter in head["params"])
+        given = [id(p) for group in (head, free, inside) for p in group["params"]]
+        assert sorted(given) == sorted(names)
