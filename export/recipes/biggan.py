@@ -1,6 +1,6 @@
 """Train BigGAN on CIFAR-10, by class.
 
-    python export/recipes/biggan.py --data DIR --out DIR --judge CHECKPOINT
+    python export/recipes/biggan.py --data DIR --out DIR [--judge CHECKPOINT]
         [--resume | --init CHECKPOINT]
 
 The data folder holds `cifar10-train.zip`; the judge comes from `cifar_features.py`. The output folder

@@ -30,6 +30,8 @@ LOOP = LoopConfig(steps=528, warmup=20, decay=1.0, average=0.96, validate_every=
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SIZE = 32
 ARCHITECTURE = "cifar-resnet"
+SHIPPED = Path(__file__).parents[2] / "weights/judge/cifar10/checkpoint.safetensors"
+"""The judge that the figures of the shipped models were measured with."""
 
 
 @dataclass(frozen=True)

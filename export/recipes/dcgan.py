@@ -1,6 +1,6 @@
 """Train DCGAN, or the original fully connected GAN, on CIFAR-10.
 
-    python export/recipes/dcgan.py --data DIR --out DIR --judge CHECKPOINT
+    python export/recipes/dcgan.py --data DIR --out DIR [--judge CHECKPOINT]
         [--resume | --init CHECKPOINT] [--network gan] [--loss minimax] ...
 
 The data folder holds `cifar10-train.zip`; the judge comes from `cifar_features.py`. The output folder

@@ -48,7 +48,7 @@ from translate_data import HELD_OUT_PERCENT
 
 MASKING = Masking(rate=0.25)
 VARIATION = Variation()
-LOOP = LoopConfig(steps=3200, warmup=200, decay=0.9, average=0.998, validate_every=400)
+LOOP = LoopConfig(steps=3300, warmup=150, decay=0.95, average=0.998, validate_every=300)
 EXAMPLES = (
     "The [MASK] barked all night.",
     "A man is playing the [MASK] on the stage.",
@@ -72,14 +72,14 @@ class Hyperparameters:
     dropout: float = 0.0  # 0.1
     """The data is seen about four times, never with the same masks: nothing is learned by heart."""
 
-    muon_rate: float = 4e-3
+    muon_rate: float = 3e-3
     """Of the matrices in the layers, which Muon trains. Adam has the rest."""
-    learning_rate: float = 1.5e-3  # 1e-4
+    learning_rate: float = 1.2e-3  # 1e-4
     betas: tuple[float, float] = (0.9, 0.98)  # 0.9, 0.999
     eps: float = 1e-6
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    batch_tokens: int = 8000  # 128,000
+    batch_tokens: int = 4800  # 128,000
     calibration_batches: int = 8
     validation_lines: int = LINES
     seed: int = 1

@@ -1,6 +1,6 @@
 """How good and how varied the pictures of generators are, measured the same way for all.
 
-python export/recipes/gan_quality.py --data DIR --judge CHECKPOINT [--inception WEIGHTS] MODEL...
+python export/recipes/gan_quality.py --data DIR [--judge CHECKPOINT] [--inception WEIGHTS] MODEL...
 
 A MODEL is a name or a folder. Distances are measured in the features of a small classifier of
 CIFAR-10 (`cifar_features.py`): they compare these generators with each other and are **not** the FID
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cifar_features import CifarResnet, load_judge, look
+from cifar_features import SHIPPED, CifarResnet, load_judge, look
 from gan_data import truncated_normal
 from genkit.card import Card
 from genkit.model import find
@@ -216,7 +216,9 @@ def rows(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--judge", type=Path, required=True, help="checkpoint of cifar_features.py")
+    parser.add_argument(
+        "--judge", type=Path, default=SHIPPED, help="checkpoint of cifar_features.py"
+    )
     parser.add_argument("--truncation", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--inception", type=Path, help="TorchScript file of the Inception network")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cifar_features import load_judge
+from cifar_features import SHIPPED, load_judge
 from gan_data import card_origin, normal, save_sheet, truncated_normal
 from gan_quality import Reference, agreement
 from genkit_export import export_checkpoint
@@ -227,5 +227,7 @@ FIGURES = {
 def arguments(doc: str | None, steps: int) -> argparse.ArgumentParser:
     """The options that all these recipes have."""
     parser = recipe_options(doc, steps)
-    parser.add_argument("--judge", type=Path, required=True, help="checkpoint of cifar_features.py")
+    parser.add_argument(
+        "--judge", type=Path, default=SHIPPED, help="checkpoint of cifar_features.py"
+    )
     return parser

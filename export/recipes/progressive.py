@@ -1,6 +1,6 @@
 """Train a progressive GAN on the Yosemite photographs, from 4 x 4 to 64 x 64.
 
-    python export/recipes/progressive.py --data DIR --out DIR --judge CHECKPOINT
+    python export/recipes/progressive.py --data DIR --out DIR [--judge CHECKPOINT]
         [--resume | --init CHECKPOINT]
 
 The data folder holds `yosemite-train.zip`; the judge comes from `cifar_features.py`. The output folder

@@ -1,6 +1,6 @@
 """Train WGAN on CIFAR-10, with clamped weights as published or with a gradient penalty.
 
-    python export/recipes/wgan.py --data DIR --out DIR --judge CHECKPOINT
+    python export/recipes/wgan.py --data DIR --out DIR [--judge CHECKPOINT]
         [--resume | --init CHECKPOINT] [--lipschitz clamp]
 
 The data folder holds `cifar10-train.zip`; the judge comes from `cifar_features.py`. The output folder
