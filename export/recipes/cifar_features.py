@@ -207,7 +207,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
             logits = network(x)
         labels = pictures.train_labels[which].to(DEVICE)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=hp.smoothing)
-        descend(tuple(optimizers.values()), loss)
+        descend(optimizers.values(), loss)
         return {"loss": loss.detach()}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:

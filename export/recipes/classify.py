@@ -226,7 +226,7 @@ def train(
         network.train()
         x, targets = (tensor.to(DEVICE) for tensor in batch_of(pictures, hp, step))
         loss = loss_of(network, x, targets, told, hp)
-        norm = descend(tuple(optimizers.values()), loss, hp.clip_norm)
+        norm = descend(optimizers.values(), loss, hp.clip_norm)
         return {"loss": loss.detach(), "norm": norm}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:

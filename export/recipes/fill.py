@@ -205,7 +205,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         if not len(positions):  # a batch of one short row can be without
             return {"loss": 0.0, "norm": 0.0}
         loss = loss_of(model, ids, masked, positions)
-        norm = descend(tuple(optimizers.values()), loss, hp.clip_norm)
+        norm = descend(optimizers.values(), loss, hp.clip_norm)
         return {"loss": loss.detach(), "norm": norm}
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:

@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class LoopConfig:
 
 
 def descend(
-    optimizers: Optimizer | Sequence[Optimizer], loss: Tensor, clip_norm: float = math.inf
+    optimizers: Optimizer | Collection[Optimizer], loss: Tensor, clip_norm: float = math.inf
 ) -> Tensor:
     """Take one step of an optimizer, or of several that share the weights, down the gradient of a
     loss, a gradient of at most that norm; returns the norm that it had.
