@@ -48,7 +48,7 @@ from translate_data import HELD_OUT_PERCENT
 
 MASKING = Masking(rate=0.25)
 VARIATION = Variation()
-LOOP = LoopConfig(steps=3300, warmup=150, decay=0.95, average=0.998, validate_every=300)
+LOOP = LoopConfig(steps=3000, warmup=150, decay=0.95, average=0.998, validate_every=300)
 EXAMPLES = (
     "The [MASK] barked all night.",
     "A man is playing the [MASK] on the stage.",
@@ -70,7 +70,7 @@ class Hyperparameters:
     d_ff: int = 1024  # 3072
     max_positions: int = 128  # 512
     dropout: float = 0.0  # 0.1
-    """The data is seen about four times, never with the same masks: nothing is learned by heart."""
+    """The data is seen about once and a half, never with the same masks: nothing is learned by heart."""
 
     muon_rate: float = 3e-3
     """Of the matrices in the layers, which Muon trains. Adam has the rest."""
