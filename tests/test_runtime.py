@@ -253,7 +253,16 @@ class TestPrecision:
             ("fill", "fill", "cuda", "auto", "fp32"),
         ],
     )
-    def test_choice(self, task: str, role: str, kind: str, asked: str, chosen: str) -> None:
+    def test_choice(
+        self,
+        task: str,
+        role: str,
+        kind: str,
+        asked: str,
+        chosen: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(runtime, "bfloat16_units", lambda: True)
         assert choose_precision(parse_card(folders.card(task)), role, kind, asked) == chosen
 
     def test_auto_takes_what_there_is(self) -> None:
