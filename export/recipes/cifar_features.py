@@ -191,6 +191,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
     if init:
         own.load_weights(init, network)
     network = network.to(DEVICE, memory_format=torch.channels_last)
+    weights = convolutions(network)
     optimizers = optimizers_of(network, hp)
     loop = Loop(out, hp.loop, {"network": network}, optimizers, averaged="network")
     if resume:
@@ -198,7 +199,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
 
     def take_step(step: int) -> Mapping[str, float | Tensor]:
         network.train()
-        rescale(convolutions(network))
+        rescale(weights)
         random = Generator().manual_seed(1_000_003 * hp.seed + step)
         which = chosen(len(pictures.train), hp.batch, step, hp.seed)
         x = cropped(pictures.train[which], hp.margin, random) / 127.5 - 1

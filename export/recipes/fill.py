@@ -6,7 +6,6 @@ The data folder holds `english.txt.gz`: gzipped English, a sentence a line. The 
 with `checkpoint.safetensors`, `tokenizer.json` and the exported model in `model`, measured.
 """
 
-import os
 import random
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +35,7 @@ from fill_data import (
     train_vocabulary,
 )
 from fill_quality import LINES, Quality, show, table, validation_batches
+from genkit.devices import default_threads
 from genkit_export import export_checkpoint
 from genkit_export.architectures.bert import Bert, BertConfig
 from genkit_export.checkpoints import genkit as own
@@ -129,9 +129,8 @@ def optimizers_of(model: Bert, hp: Hyperparameters) -> dict[str, Optimizer]:
     weight decay for matrices alone, as in the authors' code.
     """
     matrices = [p for p in (*model.encoder.parameters(), *model.head.parameters()) if p.dim() > 1]
-    tables = list(model.embeddings.parameters())
     groups = [
-        {"params": [p for p in tables if p.dim() > 1]},
+        {"params": [p for p in model.embeddings.parameters() if p.dim() > 1]},
         {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0.0},
     ]
     muon = Muon(matrices, hp.muon_rate, weight_decay=hp.weight_decay, rms=0.2)
@@ -275,7 +274,7 @@ def card_of(hp: Hyperparameters, seconds: float) -> dict[str, Any]:
             "recipe": "export/recipes/fill.py",
             "arguments": asdict(hp),
             "minutes": round(seconds / 60),
-            "hardware": hardware(f"{len(os.sched_getaffinity(0))} CPU cores"),
+            "hardware": hardware(f"{default_threads()} CPU cores"),
             "data": [
                 {
                     "name": "Tatoeba, English (manythings.org/anki, 2018 and 2019)",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from genkit.devices import default_threads
+
 
 def recipe_options(
     doc: str | None, steps: int, init: str = "begin with the weights of a checkpoint"
@@ -25,4 +27,4 @@ def use_all_cores() -> None:
     """Let PyTorch use the processors of this process."""
     # oneDNN makes code for every shape and keeps that of 1,024; batches of text have more.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "20000")
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(default_threads())

@@ -2,7 +2,9 @@
 
 import torch
 
-HALF = torch.cuda.is_available() or torch.cpu.get_capabilities().get("avx512_bf16", False)
+from genkit.devices import bfloat16_units
+
+HALF = torch.cuda.is_available() or bool(bfloat16_units())
 """Whether products of bfloat16 are quicker than of float32: where a CPU emulates them, they take
 four times as long."""
 
