@@ -53,8 +53,8 @@ class Hyperparameters:
         statistics=11,  # 1
     )
     judge_width: int = 64
-    judge_multiples: tuple[int, ...] = (1, 2, 4, 4)  # (4, 4, 4, 4)
-    judge_downs: tuple[bool, ...] = (True, True, True, False)  # two of them
+    judge_multiples: tuple[int, ...] = (2, 2, 4, 4)  # (4, 4, 4, 4)
+    judge_downs: tuple[bool, ...] = (True, True, False, False)
     judge_attention: tuple[int, ...] = (16,)  # none
     judge_steps: int = 2  # 4
     batch: int = 64  # 50
@@ -84,7 +84,7 @@ def train(
     data: Path, out: Path, judged_by: Path, *, resume: bool, init: Path | None, hp: Hyperparameters
 ) -> None:
     torch.manual_seed(hp.seed)
-    pictures: Pictures = read_cifar(data)
+    pictures: Pictures = read_cifar(data).to(DEVICE)
     generator, judge = networks(hp)
     adam = partial(torch.optim.Adam, lr=hp.learning_rate, betas=hp.betas)
     loop = begin(out, hp.loop, generator, judge, adam, init=init, resume=resume)
@@ -112,8 +112,8 @@ def train(
             with torch.no_grad():
                 made, labels = make()
             # One pass over both is one power iteration, and no norm of the judge mixes them.
-            both = torch.cat([real.to(DEVICE), made])
-            on_real, on_made = verdicts(both, torch.cat([real_labels.to(DEVICE), labels])).chunk(2)
+            both = torch.cat([real, made])
+            on_real, on_made = verdicts(both, torch.cat([real_labels, labels])).chunk(2)
             seen = JUDGE_LOSSES["hinge"](on_real, on_made)
             descend(loop.optimizers["judge"], seen)
         judge.requires_grad_(False)
@@ -132,9 +132,13 @@ def train(
 
 
 def main() -> None:
-    options = arguments(__doc__, LOOP.steps).parse_args()
+    parser = arguments(__doc__, LOOP.steps)
+    parser.add_argument("--batch", type=int, default=Hyperparameters.batch)
+    options = parser.parse_args()
     use_all_cores()
-    hp = Hyperparameters(loop=replace(LOOP, steps=options.steps))
+    hp = Hyperparameters(
+        batch=options.batch, loop=replace(LOOP, steps=options.steps, minutes=options.minutes)
+    )
     train(options.data, options.out, options.judge, resume=options.resume, init=options.init, hp=hp)
 
 

@@ -195,8 +195,8 @@ def accuracy(network: nn.Module, pictures: Pictures, config: ViTConfig | SwinCon
         for x, classes in zip(
             torch.split(pictures.valid, 500), torch.split(pictures.valid_labels, 500), strict=True
         ):
-            logits = network(normalised(x.to(DEVICE), config.mean, config.std))
-            hits += int((logits.argmax(1).cpu() == classes).sum())
+            logits = network(normalised(x, config.mean, config.std))
+            hits += int((logits.argmax(1) == classes).sum())
     return 100 * hits / len(pictures.valid)
 
 
@@ -211,7 +211,7 @@ def train(
 ) -> None:
     torch.manual_seed(hp.seed)
     out.mkdir(parents=True, exist_ok=True)
-    pictures = read_cifar(data)
+    pictures = read_cifar(data).to(DEVICE)
     told = load_teacher(teacher, len(pictures.classes)) if teacher else None
     network = make(hp.network)
     if init:
@@ -224,7 +224,7 @@ def train(
 
     def take_step(step: int) -> Mapping[str, float | Tensor]:
         network.train()
-        x, targets = (tensor.to(DEVICE) for tensor in batch_of(pictures, hp, step))
+        x, targets = batch_of(pictures, hp, step)
         loss = loss_of(network, x, targets, told, hp)
         norm = descend(optimizers.values(), loss, hp.clip_norm)
         return {"loss": loss.detach(), "norm": norm}
@@ -236,7 +236,7 @@ def train(
     loop.run(take_step, validate)
     best = make(hp.network)
     best.load_state_dict(torch.load(out / "best.pt", weights_only=True, map_location="cpu"))
-    finish(best.eval(), out, pictures, told is not None, hp, loop.seconds)
+    finish(best.eval(), out, pictures.to("cpu"), told is not None, hp, loop.seconds)
 
 
 def finish(
@@ -317,7 +317,7 @@ def main() -> None:
         network=VIT if options.model == "vit" else SWIN,
         batch=options.batch,
         learning_rate=options.learning_rate,
-        loop=replace(LOOP, steps=options.steps),
+        loop=replace(LOOP, steps=options.steps, minutes=options.minutes),
     )
     train(
         options.data,

@@ -1,7 +1,7 @@
 """What is done to the pictures of a classifier in training, all on batches of tensors.
 
 Pictures of a batch are float (n, 3, h, w) from 0 to 255. All randomness comes from the generator
-that is passed, so that a resumed run goes on with the same pictures.
+that is passed, on the CPU, so that a resumed run goes on with the same pictures.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +31,8 @@ def cropped(pictures: Tensor, margin: int, random: Generator) -> Tensor:
     rows, columns = top + torch.arange(height), left + torch.arange(width)
     flip = torch.rand((count, 1), generator=random) < 0.5
     columns = torch.where(flip, columns.flip(1), columns)
-    picture = torch.arange(count)[:, None, None]
-    return padded[picture, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
+    places = (torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None])
+    return padded[tuple(place.to(padded.device) for place in places)].permute(0, 3, 1, 2)
 
 
 # One change a picture, of random strength: "TrivialAugment" (Müller and Hutter 2021), with ranges
@@ -94,7 +94,9 @@ def _shifted(x: Tensor, strength: Tensor) -> Tensor:
 
 def _grey(x: Tensor) -> Tensor:
     """Luma of ITU-R 601, (n, 1, h, w)."""
-    return (x * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    return (x * torch.tensor([0.299, 0.587, 0.114], device=x.device)[:, None, None]).sum(
+        1, keepdim=True
+    )
 
 
 def _coin(strength: Tensor) -> Tensor:
@@ -120,13 +122,13 @@ CHANGES: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
 
 
 def changed(pictures: Tensor, random: Generator) -> Tensor:
-    """Every picture with one of the changes."""
-    which = torch.randint(len(CHANGES), (len(pictures),), generator=random)
-    strength = 2 * torch.rand((len(pictures), 1, 1, 1), generator=random) - 1
+    """Every picture with one of the changes, and each change as often as the others."""
+    device = pictures.device
+    order = torch.randperm(len(pictures), generator=random).to(device)
+    strength = (2 * torch.rand((len(pictures), 1, 1, 1), generator=random) - 1).to(device)
     result = pictures.clone()
-    for i, change in enumerate(CHANGES):
-        mine = which == i
-        if mine.any():
+    for change, mine in zip(CHANGES, order.tensor_split(len(CHANGES)), strict=True):
+        if len(mine):
             result[mine] = change(pictures[mine], strength[mine])
     return result.clamp(0, WHITE)
 
@@ -143,7 +145,7 @@ def mixed(
     choice = float(torch.rand((), generator=random))
     if choice >= mixup + cutmix:
         return pictures, targets
-    order = torch.randperm(len(pictures), generator=random)
+    order = torch.randperm(len(pictures), generator=random).to(pictures.device)
     if choice < mixup:
         share = _beta(0.8, random)
         return pictures.lerp(pictures[order], share), targets.lerp(targets[order], share)

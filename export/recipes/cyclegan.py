@@ -288,7 +288,7 @@ def main() -> None:
         __doc__, LOOP.steps, "begin with the weights of a finished run: a folder for each direction"
     ).parse_args()
     use_all_cores()
-    hp = Hyperparameters(loop=replace(LOOP, steps=options.steps))
+    hp = Hyperparameters(loop=replace(LOOP, steps=options.steps, minutes=options.minutes))
     train(options.data, options.out, resume=options.resume, init=options.init, hp=hp)
 
 

@@ -103,14 +103,14 @@ def train(
     data: Path, out: Path, judged_by: Path, *, resume: bool, init: Path | None, hp: Hyperparameters
 ) -> None:
     torch.manual_seed(hp.seed)
-    pictures: Pictures = read_cifar(data)
+    pictures: Pictures = read_cifar(data).to(DEVICE)
     generator, judge = networks(hp)
     adam = partial(torch.optim.Adam, lr=hp.learning_rate, betas=hp.betas)
     loop = begin(out, hp.loop, generator, judge, adam, init=init, resume=resume)
     watch = Watch(hp.network, judged_by, pictures, out)
 
     def take_step(_: int) -> Mapping[str, float | Tensor]:
-        real = draw(pictures, hp.batch)[0].to(DEVICE)
+        real = draw(pictures, hp.batch)[0]
         noise = NOISES[hp.noise](hp.batch, hp.network.latent).to(DEVICE)
         with autocast(DEVICE):
             made = generator(noise)
@@ -155,7 +155,7 @@ def main() -> None:
         separate_batches=not options.mixed_batches,
         label_smoothing=options.label_smoothing,
         label_noise=options.label_noise,
-        loop=replace(LOOP, steps=options.steps),
+        loop=replace(LOOP, steps=options.steps, minutes=options.minutes),
     )
     train(options.data, options.out, options.judge, resume=options.resume, init=options.init, hp=hp)
 

@@ -8,8 +8,9 @@ with `checkpoint.safetensors`, `tokenizer.json` and the exported model in `model
 
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader, IterableDataset
 
 from cpu import SmoothedCrossEntropy, use_fast_dropout
 from fill_data import (
@@ -48,6 +50,7 @@ from translate_data import HELD_OUT_PERCENT
 
 MASKING = Masking(rate=0.25)
 VARIATION = Variation()
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LOOP = LoopConfig(steps=3000, warmup=150, decay=0.95, average=0.998, validate_every=300)
 EXAMPLES = (
     "The [MASK] barked all night.",
@@ -101,6 +104,22 @@ class Hyperparameters:
         )
 
 
+class Stream(IterableDataset[Tensor]):
+    """Batches as PyTorch's loader wants them."""
+
+    def __init__(self, source: Callable[[], Iterator[Tensor]]) -> None:
+        self.source = source
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.source()
+
+
+def loaded(source: Callable[[], Iterator[Tensor]]) -> Iterator[Tensor]:
+    """The batches of a source; for a GPU another process makes them, or it would wait for them."""
+    workers: dict[str, Any] = {"num_workers": 1, "prefetch_factor": 32} if DEVICE == "cuda" else {}
+    return iter(DataLoader(Stream(source), batch_size=None, **workers))
+
+
 def training_batches(
     rows: Rows, ends: frozenset[int], hp: Hyperparameters, start: int
 ) -> Iterator[Tensor]:
@@ -119,7 +138,7 @@ def training_batches(
 def loss_of(model: Bert, ids: Tensor, masked: Tensor, positions: Tensor) -> Tensor:
     """Cross-entropy a masked token, for ids (batch, length) before and after masking."""
     target = ids[positions[:, 0], positions[:, 1]]
-    with autocast("cpu"):
+    with autocast(DEVICE):
         loss: Tensor = SmoothedCrossEntropy.apply(model.at(masked, positions), target, 0.0)
     return loss
 
@@ -150,7 +169,7 @@ def accuracy(model: Bert, valid: Sequence[tuple[Tensor, Tensor, Tensor]]) -> dic
     """Per cent of masked tokens that are the likeliest, and among the five likeliest."""
     first = five = count = 0
     for ids, positions, target in valid:
-        best = model.at(ids, positions).topk(5).indices
+        best = model.at(ids.to(DEVICE), positions.to(DEVICE)).topk(5).indices.cpu()
         hits = best == target[:, None]
         first, five = first + int(hits[:, 0].sum()), five + int(hits.sum())
         count += len(target)
@@ -160,7 +179,7 @@ def accuracy(model: Bert, valid: Sequence[tuple[Tensor, Tensor, Tensor]]) -> dic
 @torch.inference_mode()
 def answers(model: Bert, tokenizer: Tokenizer, text: str) -> list[str]:
     """The five likeliest tokens at each mask of a text."""
-    ids = torch.tensor([tokenizer.encode(text).ids])
+    ids = torch.tensor([tokenizer.encode(text).ids], device=DEVICE)
     best = model.at(ids, (ids == MASK).nonzero()).topk(5).indices
     return [tokenizer.id_to_token(token) for token in best.flatten().tolist()]
 
@@ -186,14 +205,16 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
     model = Bert(network)
     if init:
         own.load_weights(init, model)
-    use_fast_dropout(model)
+    if DEVICE == "cpu":
+        use_fast_dropout(model)
+    model.to(DEVICE)
     optimizers = optimizers_of(model, hp)
     loop = Loop(out, hp.loop, {"model": model}, optimizers, averaged="model")
     if resume:
         loop.resume()
     rows = Rows.encode(tokenizer, lines)
     ends = frozenset(i for end in ENDS if (i := tokenizer.token_to_id(end)) is not None)
-    stream = training_batches(rows, ends, hp, loop.step)
+    stream = loaded(partial(training_batches, rows, ends, hp, loop.step))
     continues = continuations(tokenizer)
     valid = validation_batches(tokenizer, held[: hp.validation_lines], hp.max_positions - 2)
 
@@ -203,7 +224,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         masked, positions = mask(ids, hp.masking, continues)
         if not len(positions):  # a batch of one short row can be without
             return {"loss": 0.0, "norm": 0.0}
-        loss = loss_of(model, ids, masked, positions)
+        loss = loss_of(model, *(tensor.to(DEVICE) for tensor in (ids, masked, positions)))
         norm = descend(optimizers.values(), loss, hp.clip_norm)
         return {"loss": loss.detach(), "norm": norm}
 
@@ -216,7 +237,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
 
     loop.run(take_step, validate)
     best = Bert(network)
-    best.load_state_dict(torch.load(out / "best.pt", weights_only=True))
+    best.load_state_dict(torch.load(out / "best.pt", weights_only=True, map_location="cpu"))
     finish(best.eval(), out, rows, held, tokenizer, hp, loop.seconds)
 
 
@@ -274,7 +295,7 @@ def card_of(hp: Hyperparameters, seconds: float) -> dict[str, Any]:
             "recipe": "export/recipes/fill.py",
             "arguments": asdict(hp),
             "minutes": round(seconds / 60),
-            "hardware": hardware(f"{default_threads()} CPU cores"),
+            "hardware": hardware(DEVICE if DEVICE == "cuda" else f"{default_threads()} CPU cores"),
             "data": [
                 {
                     "name": "Tatoeba, English (manythings.org/anki, 2018 and 2019)",
@@ -316,13 +337,17 @@ def figures_of(results: Mapping[str, Quality]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = recipe_options(__doc__, LOOP.steps)
     parser.add_argument("--learning-rate", type=float, default=Hyperparameters.learning_rate)
+    parser.add_argument("--batch-tokens", type=int, default=Hyperparameters.batch_tokens)
+    parser.add_argument("--dropout", type=float, default=Hyperparameters.dropout)
     parser.add_argument("--whole-words", action="store_true", help="mask all pieces of a word")
     options = parser.parse_args()
     use_all_cores()
     hp = Hyperparameters(
         learning_rate=options.learning_rate,
+        batch_tokens=options.batch_tokens,
+        dropout=options.dropout,
         masking=replace(MASKING, whole_words=options.whole_words),
-        loop=replace(LOOP, steps=options.steps),
+        loop=replace(LOOP, steps=options.steps, minutes=options.minutes),
     )
     train(options.data, options.out, resume=options.resume, init=options.init, hp=hp)
 

@@ -18,11 +18,11 @@ TRUNCATED_AT = 2.0
 
 def draw(pictures: Pictures, count: int) -> tuple[Tensor, Tensor]:
     """Random training pictures, half of them mirrored, -1 to 1, and their classes."""
-    chosen = torch.randint(len(pictures.train), (count,))
+    device = pictures.train.device
+    chosen = torch.randint(len(pictures.train), (count,), device=device)
     batch = to_float(pictures.train[chosen])
-    mirrored = torch.rand(count) < 0.5
-    batch[mirrored] = batch[mirrored].flip(3)
-    return batch, pictures.train_labels[chosen]
+    mirrored = torch.rand(count, 1, 1, 1, device=device) < 0.5
+    return torch.where(mirrored, batch.flip(3), batch), pictures.train_labels[chosen]
 
 
 def normal(count: int, latent: int) -> Tensor:

@@ -130,11 +130,12 @@ def spread(features: Tensor) -> float:
 def nearest_pair(pictures: Tensor) -> float:
     """Root mean square difference, in levels, of the two most alike of pictures, uint8 (n, ...)."""
     rows = pictures.flatten(1).float()
-    best = torch.tensor(torch.inf)
+    best = torch.tensor(torch.inf, device=rows.device)
     for begin in range(0, len(rows), 500):
         distances = torch.cdist(rows[begin : begin + 500], rows)
-        own = torch.arange(begin, begin + len(distances))
-        later = torch.arange(len(rows)) > own[:, None]  # each pair once, and nothing with itself
+        every = torch.arange(len(rows), device=rows.device)
+        own = every[begin : begin + len(distances)]
+        later = every > own[:, None]  # each pair once, and nothing with itself
         best = torch.minimum(best, distances.masked_fill(~later, torch.inf).min())
     return float(best) / rows.shape[1] ** 0.5
 

@@ -159,7 +159,7 @@ class Watch:
 
     def __init__(self, config: Config, judge: Path, pictures: Pictures, out: Path) -> None:
         self.config, self.out = config, out
-        self.reference = Reference(load_judge(judge), pictures)
+        self.reference = Reference(load_judge(judge).to(DEVICE), pictures)
 
     def __call__(self, average: nn.Module) -> tuple[float, dict[str, float]]:
         settle_moments(average, self.config)

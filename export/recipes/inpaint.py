@@ -261,7 +261,7 @@ def card_of(
 def main() -> None:
     options = recipe_options(__doc__, LOOP.steps).parse_args()
     use_all_cores()
-    hp = Hyperparameters(loop=replace(LOOP, steps=options.steps))
+    hp = Hyperparameters(loop=replace(LOOP, steps=options.steps, minutes=options.minutes))
     train(options.data, options.out, resume=options.resume, init=options.init, hp=hp)
 
 

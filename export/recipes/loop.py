@@ -24,6 +24,8 @@ class LoopConfig:
     """When things happen, in steps unless said otherwise."""
 
     steps: int
+    minutes: float = math.inf
+    """A run ends after so many at the latest, its schedule compressed."""
     warmup: int = 0
     decay: float = 0.3
     """Share of the steps, at the end, in which the learning rate falls to zero. It is constant
@@ -34,11 +36,15 @@ class LoopConfig:
     validate_every: int = 500
     save_minutes: float = 5.0
 
-    def rate(self, step: int) -> float:
+    def progress(self, step: int, minutes: float = 0.0) -> float:
+        """The share of the run that is over after so many steps and minutes."""
+        return min(max(step / max(self.steps, 1), minutes / self.minutes), 1.0)
+
+    def rate(self, step: int, minutes: float = 0.0) -> float:
         """Learning rate at a step as a share of its peak: up, level, down."""
         up = (step + 1) / max(self.warmup, 1)
-        down = (self.steps - step) / max(self.steps * self.decay, 1)
-        return max(min(up, 1.0, down), 0.0)
+        left = self.steps * (1 - self.progress(step, minutes))
+        return min(up, 1.0, left / max(self.steps * self.decay, 1))
 
 
 def descend(
@@ -83,12 +89,17 @@ class Loop:
         self.seconds = 0.0
         out.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def progress(self) -> float:
+        """The share of the run that is over."""
+        return self.config.progress(self.step, self.seconds / 60)
+
     def resume(self) -> None:
         """Go on where `run.pt` in the output folder stopped; from the start if there is none."""
         path = self.out / "run.pt"
         if not path.exists():
             return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         for name, optimizer in self.optimizers.items():
@@ -121,34 +132,36 @@ class Loop:
         `take_step(step)` trains once and returns figures to log. `validate(average)` judges the
         averaged network: one number, the higher the better, and figures to log.
         """
-        sums: defaultdict[str, float] = defaultdict(float)
+        # Sums of tensors stay on their device until they are logged: to read one is to wait for it.
+        sums: defaultdict[str, float | Tensor] = defaultdict(float)
         count = 0  # of steps since the last line of the log
         began = saved = time.monotonic()
-        while self.step < self.config.steps:
+        while self.progress < 1:
             self._set_rates()
             for name, value in take_step(self.step).items():
-                sums[name] += float(value)
+                sums[name] = sums[name] + value
             self.step += 1
             count += 1
             self._update_average()
             now = time.monotonic()
             self.seconds, began = self.seconds + now - began, now
             if self.step % self.config.log_every == 0:
-                self._log({name: total / count for name, total in sums.items()})
+                self._log({name: float(total) / count for name, total in sums.items()})
                 sums.clear()
                 count = 0
-            if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+            done = self.progress == 1
+            if self.step % self.config.validate_every == 0 or done:
                 figure, figures = validate(self.average)
                 self._log(figures)
                 if figure >= self.best:
                     self.best = figure
                     self._write("best.pt", self.average.state_dict())
-            if now - saved > 60 * self.config.save_minutes or self.step == self.config.steps:
+            if now - saved > 60 * self.config.save_minutes or done:
                 self.save()
                 saved = now
 
     def _set_rates(self) -> None:
-        rate = self.config.rate(self.step)
+        rate = self.config.rate(self.step, self.seconds / 60)
         for name, optimizer in self.optimizers.items():
             for group, peak in zip(optimizer.param_groups, self.peak[name], strict=True):
                 group["lr"] = peak * rate

@@ -3,7 +3,8 @@
 `torch.optim.Muon` takes no convolutions, and works in bfloat16, which most processors emulate.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -35,31 +36,47 @@ class Muon(Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
-            rate, momentum = group["lr"], group["momentum"]
+            alike: defaultdict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                gradient = weight.grad.flatten(1)
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(gradient)
-                state["momentum"].mul_(momentum).add_(gradient)
-                direction = orthogonal(gradient.add(state["momentum"], alpha=momentum))
-                size = rate
-                if group["rms"] is not None:
-                    size *= group["rms"] * max(direction.shape) ** 0.5
-                weight.mul_(1 - rate * group["weight_decay"])
-                weight.add_(direction.view(weight.shape), alpha=-size)
+                if weight.grad is not None:
+                    alike[weight.flatten(1).shape].append(weight)
+            for shape, weights in alike.items():
+                self._step(group, shape, weights)
+
+    def _step(
+        self, group: dict[str, Any], shape: torch.Size, weights: Sequence[nn.Parameter]
+    ) -> None:
+        """Of weights that are matrices of one shape: in one go, which spares a GPU many launches."""
+        gradients, momenta = [], []
+        for weight in weights:
+            assert weight.grad is not None
+            gradients.append(weight.grad.flatten(1))
+            state = self.state[weight]
+            if not state:
+                state["momentum"] = torch.zeros_like(gradients[-1])
+            momenta.append(state["momentum"])
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_add_(momenta, gradients)
+        directions = orthogonal(
+            torch.stack(torch._foreach_add(gradients, momenta, alpha=group["momentum"]))
+        )
+        size = group["lr"]
+        if group["rms"] is not None:
+            size *= group["rms"] * max(shape) ** 0.5
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        for weight, direction in zip(weights, directions, strict=True):
+            weight.add_(direction.view(weight.shape), alpha=-size)
 
 
 def orthogonal(x: Tensor, iterations: int = 5) -> Tensor:
-    """A matrix (rows, columns) with its singular values brought to about one, by the Newton-Schulz
-    iteration of the author's code: they end between 0.7 and 1.2, which is near enough.
+    """Matrices (..., rows, columns) with their singular values brought to about one, by the
+    Newton-Schulz iteration of the author's code: they end between 0.7 and 1.2, which is near enough.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    y = x.T if x.shape[0] > x.shape[1] else x
-    y = y / (y.norm() + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
+    y = x.mT if tall else x
+    y = y / (torch.linalg.matrix_norm(y, keepdim=True) + 1e-7)
     for _ in range(iterations):
-        square = y @ y.T
-        y = torch.addmm(y, torch.addmm(square, square, square, beta=b, alpha=c), y, beta=a)
-    return y.T.contiguous() if x.shape[0] > x.shape[1] else y
+        square = y @ y.mT
+        y = a * y + (b * square + c * square @ square) @ y
+    return y.mT.contiguous() if tall else y

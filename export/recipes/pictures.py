@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,11 @@ class Pictures:
     origin: Mapping[str, str]
     """Name and licence, for the card."""
     held_out: str
+
+    def to(self, device: str) -> "Pictures":
+        """The same on a device."""
+        tensors = {name: v for name, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 def read_cifar(data: Path) -> Pictures:

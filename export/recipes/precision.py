@@ -16,4 +16,5 @@ def autocast(device: str, *, enabled: bool = True) -> torch.autocast:
 
 def hardware(device: str) -> str:
     """What a model's card says of a run."""
-    return f"{device}, {'bfloat16 autocast' if HALF else 'float32'}"
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    return f"{name}, {'bfloat16 autocast' if HALF else 'float32'}"

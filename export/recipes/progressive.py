@@ -46,12 +46,12 @@ class Hyperparameters:
     """Ours, with the value of the paper where it differs."""
 
     network: ProgressiveConfig = ProgressiveConfig(  # noqa: RUF009
-        depths=(128, 128, 128, 64, 32),  # (512, 512, 512, 512, 256)
+        depths=(192, 192, 192, 96, 48),  # (512, 512, 512, 512, 256)
         latent=128,  # 512
     )
     shares: tuple[float, ...] = (0.05, 0.1, 0.15, 0.25, 0.45)  # equal
     """Of the steps, for each scale; the first half of them fades it in."""
-    batch: int = 16
+    batch: int = 32  # 16
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.0, 0.99)
     slope: float = 10.0
@@ -65,13 +65,13 @@ class Hyperparameters:
     loop: LoopConfig = LOOP
 
 
-def stage(step: int, steps: int, shares: tuple[float, ...]) -> tuple[int, float]:
-    """How many scales are in use at a step, and the weight of the coarser picture."""
+def stage(progress: float, shares: tuple[float, ...]) -> tuple[int, float]:
+    """How many scales are in use after a share of the run, and the weight of the coarser picture."""
     begin = 0.0
     for level, share in enumerate(shares, 1):
-        length = share * steps / sum(shares)
-        if step < begin + length or level == len(shares):
-            passed = (step - begin) / max(length, 1)
+        length = share / sum(shares)
+        if progress < begin + length or level == len(shares):
+            passed = (progress - begin) / length
             return level, max(0.0, 1 - 2 * passed) if level > 1 else 0.0
         begin += length
     raise ValueError("there is no scale")
@@ -101,7 +101,7 @@ def train(
     data: Path, out: Path, judged_by: Path, *, resume: bool, init: Path | None, hp: Hyperparameters
 ) -> None:
     torch.manual_seed(hp.seed)
-    pictures: Pictures = read_yosemite(data, hp.network.size)
+    pictures: Pictures = read_yosemite(data, hp.network.size).to(DEVICE)
     generator = Progressive(hp.network)
     judge = ProgressiveDiscriminator(hp.network)
     adam = partial(torch.optim.Adam, lr=hp.learning_rate, betas=hp.betas)
@@ -110,8 +110,8 @@ def train(
     last = len(hp.network.depths)
 
     def take_step(at: int) -> Mapping[str, float | Tensor]:
-        level, fade = stage(at, hp.loop.steps, hp.shares)
-        real = F.avg_pool2d(draw(pictures, hp.batch)[0].to(DEVICE), 2 ** (last - level))
+        level, fade = stage(loop.progress, hp.shares)
+        real = F.avg_pool2d(draw(pictures, hp.batch)[0], 2 ** (last - level))
 
         def verdicts(x: Tensor) -> Tensor:
             x = augment(x) if hp.augmented else x
@@ -136,7 +136,7 @@ def train(
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
         """Only the whole network can be the best one."""
-        level, fade = stage(loop.step - 1, hp.loop.steps, hp.shares)
+        level, fade = stage(loop.progress, hp.shares)
         figure, figures = watch(Staged(average, level, fade))
         whole = level == last and not fade
         return (figure if whole else -float("inf")), figures
@@ -150,7 +150,7 @@ def train(
 def main() -> None:
     options = arguments(__doc__, LOOP.steps).parse_args()
     use_all_cores()
-    hp = Hyperparameters(loop=replace(LOOP, steps=options.steps))
+    hp = Hyperparameters(loop=replace(LOOP, steps=options.steps, minutes=options.minutes))
     train(options.data, options.out, options.judge, resume=options.resume, init=options.init, hp=hp)
 
 

@@ -285,7 +285,8 @@ def main() -> None:
     options = parser.parse_args()
     use_all_cores()
     hp = Hyperparameters(
-        learning_rate=options.learning_rate, loop=replace(LOOP, steps=options.steps)
+        learning_rate=options.learning_rate,
+        loop=replace(LOOP, steps=options.steps, minutes=options.minutes),
     )
     train(options.data, options.out, resume=options.resume, init=options.init, hp=hp)
 

@@ -83,7 +83,7 @@ def train(
     data: Path, out: Path, judged_by: Path, *, resume: bool, init: Path | None, hp: Hyperparameters
 ) -> None:
     torch.manual_seed(hp.seed)
-    pictures: Pictures = read_cifar(data)
+    pictures: Pictures = read_cifar(data).to(DEVICE)
     generator = Dcgan(hp.network)
     norm = "layer" if hp.lipschitz == "penalty" else "batch"
     critic = DcganDiscriminator(hp.network.size, hp.judge_width, hp.network.channels, norm)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ def train(
         critic.requires_grad_(True)
         distance = torch.zeros(())
         for _ in range(hp.critic_steps):
-            real = draw(pictures, hp.batch)[0].to(DEVICE)
+            real = draw(pictures, hp.batch)[0]
             with torch.no_grad():
                 made = make()
             loss, distance = critic_loss(critic, real, made, hp)
@@ -131,7 +131,10 @@ def main() -> None:
     parser.add_argument("--lipschitz", choices=["penalty", "clamp"], default="penalty")
     options = parser.parse_args()
     use_all_cores()
-    hp = Hyperparameters(lipschitz=options.lipschitz, loop=replace(LOOP, steps=options.steps))
+    hp = Hyperparameters(
+        lipschitz=options.lipschitz,
+        loop=replace(LOOP, steps=options.steps, minutes=options.minutes),
+    )
     train(options.data, options.out, options.judge, resume=options.resume, init=options.init, hp=hp)
 
 

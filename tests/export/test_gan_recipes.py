@@ -257,10 +257,10 @@ class TestTraining:
     def test_scales_fade_in(self) -> None:
         stage = recipe("progressive").stage
         shares = (0.25, 0.25, 0.5)
-        assert [stage(at, 16, shares) for at in (0, 3)] == [(1, 0), (1, 0)]
-        assert [stage(at, 16, shares) for at in (4, 5, 6)] == [(2, 1), (2, 0.5), (2, 0)]
-        assert stage(8, 16, shares) == (3, 1)
-        assert stage(12, 16, shares) == stage(15, 16, shares) == (3, 0)
+        assert [stage(at / 16, shares) for at in (0, 3)] == [(1, 0), (1, 0)]
+        assert [stage(at / 16, shares) for at in (4, 5, 6)] == [(2, 1), (2, 0.5), (2, 0)]
+        assert stage(8 / 16, shares) == (3, 1)
+        assert stage(12 / 16, shares) == stage(15 / 16, shares) == (3, 0)
 
     def test_norms_get_the_moments_of_what_they_see(self) -> None:
         training = recipe("gan_training")
