@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
+from .spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear, doubled
 
 START = 4
 """Side of the smallest feature map."""
@@ -133,7 +133,7 @@ class GeneratorBlock(nn.Module):
         y: Tensor = self.conv1.enlarged(F.relu(self.bn1(x, condition, mix)))
         y = self.conv2(F.relu(self.bn2(y, condition, mix)))
         # A 1 x 1 convolution before the enlargement computes the same at a quarter of the cost.
-        shortcut = F.interpolate(self.conv_sc(x), scale_factor=2)
+        shortcut = doubled(self.conv_sc(x))
         return y + shortcut
 
 

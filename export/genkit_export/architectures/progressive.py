@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .spectral import Enlarging
+from .spectral import Enlarging, doubled
 
 START = 4
 """Side of the first scale."""
@@ -97,7 +97,7 @@ class Progressive(nn.Module):
             x = self._finish(second(x))
         pictures: Tensor = self.toRGBLayers[level - 1](x)
         if fade and level > 1:
-            coarse = F.interpolate(self.toRGBLayers[level - 2](before), scale_factor=2)
+            coarse = doubled(self.toRGBLayers[level - 2](before))
             pictures = torch.lerp(pictures, coarse, fade)
         return pictures.tanh() if self.config.output == "tanh" else pictures
 

@@ -8,12 +8,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def doubled(x: Tensor) -> Tensor:
+    """Every pixel (batch, channels, h, w) becomes four, in the type of x: autocast knows better and
+    makes it float32.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return F.interpolate(x, scale_factor=2)
+
+
 class Enlarging(nn.Module):
     """A convolution that can be asked to enlarge first. The exporter has a cheaper form of the two."""
 
     def enlarged(self, x: Tensor) -> Tensor:
         """What comes of (batch, in, h, w) after every pixel has become four: (batch, out, 2h, 2w)."""
-        y: Tensor = self(F.interpolate(x, scale_factor=2))
+        y: Tensor = self(doubled(x))
         return y
 
 
