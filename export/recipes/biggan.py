@@ -24,6 +24,7 @@ from gan_training import (
     arguments,
     begin,
     finish,
+    replayed,
 )
 from genkit_export.architectures.biggan import (
     BigGan,
@@ -92,7 +93,7 @@ def train(
 
     def make() -> tuple[Tensor, Tensor]:
         labels = torch.randint(hp.network.classes, (hp.batch,), device=DEVICE)
-        noise = normal(hp.batch, hp.network.latent).to(DEVICE)
+        noise = normal(hp.batch, hp.network.latent, DEVICE)
         with autocast(DEVICE):
             made: Tensor = generator(noise, labels)
         return made.float(), labels
@@ -125,7 +126,7 @@ def train(
         descend(loop.optimizers["generator"], loss)
         return {"judge": seen.detach(), "generator": fooled.detach()}
 
-    loop.run(take_step, watch)
+    loop.run(replayed(take_step), watch)
     what = "Small pictures of animals and vehicles, by class"
     best = networks(hp)[0]
     finish(best, "biggan", "biggan", what, "biggan", hp, pictures, watch, loop)

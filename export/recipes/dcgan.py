@@ -27,6 +27,7 @@ from gan_training import (
     arguments,
     begin,
     finish,
+    replayed,
 )
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscriminator, initialize
 from genkit_export.architectures.gan import Gan, GanConfig, GanDiscriminator
@@ -111,7 +112,7 @@ def train(
 
     def take_step(_: int) -> Mapping[str, float | Tensor]:
         real = draw(pictures, hp.batch)[0]
-        noise = NOISES[hp.noise](hp.batch, hp.network.latent).to(DEVICE)
+        noise = NOISES[hp.noise](hp.batch, hp.network.latent, DEVICE)
         with autocast(DEVICE):
             made = generator(noise)
         judge.requires_grad_(True)
@@ -124,7 +125,7 @@ def train(
         descend(loop.optimizers["generator"], fooled)
         return {"judge": seen.detach(), "generator": fooled.detach()}
 
-    loop.run(take_step, watch)
+    loop.run(replayed(take_step), watch)
     if hp.noise != "normal":
         print("not exported: genkit draws Gaussian noise, and this generator learned another")
         return

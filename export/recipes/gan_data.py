@@ -25,14 +25,14 @@ def draw(pictures: Pictures, count: int) -> tuple[Tensor, Tensor]:
     return torch.where(mirrored, batch.flip(3), batch), pictures.train_labels[chosen]
 
 
-def normal(count: int, latent: int) -> Tensor:
+def normal(count: int, latent: int, device: str = "cpu") -> Tensor:
     """Spherical Gaussian noise (count, latent)."""
-    return torch.randn(count, latent)
+    return torch.randn(count, latent, device=device)
 
 
-def uniform(count: int, latent: int) -> Tensor:
+def uniform(count: int, latent: int, device: str = "cpu") -> Tensor:
     """Noise from a cube, -1 to 1: (count, latent)."""
-    return torch.rand(count, latent) * 2 - 1
+    return torch.rand(count, latent, device=device) * 2 - 1
 
 
 def truncated_normal(count: int, latent: int) -> Tensor:

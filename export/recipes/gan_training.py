@@ -35,6 +35,10 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH = 100
 """Pictures that are made at a time when nothing is learned."""
 MOMENT_BATCHES = 20
+WARM_UP = 5
+"""Steps before one is recorded."""
+
+Step = Callable[[int], Mapping[str, float | Tensor]]
 
 
 def cross_entropy(real: Tensor, made: Tensor) -> Tensor:
@@ -76,10 +80,42 @@ def begin(
     if init:
         own.load_weights(init, generator)
     optimizers = {name: optimizer(module.parameters()) for name, module in modules.items()}
+    if DEVICE == "cuda":
+        for group in (group for one in optimizers.values() for group in one.param_groups):
+            group |= {"capturable": True, "lr": torch.tensor(group["lr"], device=DEVICE)}
     loop = Loop(out, config, modules, optimizers, averaged="generator")
     if resume:
         loop.resume()
     return loop
+
+
+def replayed(take_step: Step) -> Step:
+    """A step that always does the same, recorded on a GPU as one graph: its thousands of small
+    kernels take longer to launch than to run. On a CPU the step as it is.
+    """
+    if DEVICE != "cuda":
+        return take_step
+    graph = torch.cuda.CUDAGraph()
+    figures: dict[str, float | Tensor] = {}
+    taken = 0
+
+    def step(at: int) -> Mapping[str, float | Tensor]:
+        nonlocal taken
+        taken += 1
+        if taken <= WARM_UP:  # what is chosen or made in the first steps must not be recorded
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                first = take_step(at)
+            torch.cuda.current_stream().wait_stream(side)
+            return first
+        if not figures:
+            with torch.cuda.graph(graph):
+                figures.update(take_step(at))
+        graph.replay()
+        return figures
+
+    return step
 
 
 def noise_for(config: Config, count: int, truncation: float = 1.0) -> Tensor:

@@ -81,7 +81,10 @@ class Loop:
         averaged: str,
     ) -> None:
         self.out, self.config, self.modules, self.optimizers = out, config, modules, optimizers
-        self.peak = {name: [g["lr"] for g in o.param_groups] for name, o in optimizers.items()}
+        self.peak = {
+            name: [float(group["lr"]) for group in optimizer.param_groups]
+            for name, optimizer in optimizers.items()
+        }
         self.source = modules[averaged]
         self.average = deepcopy(self.source).eval().requires_grad_(False)
         self.step = 0
@@ -103,7 +106,10 @@ class Loop:
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         for name, optimizer in self.optimizers.items():
+            rates = [group["lr"] for group in optimizer.param_groups]
             optimizer.load_state_dict(state["optimizers"][name])
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate  # where it was: a tensor on the device, or a number
         self.average.load_state_dict(state["average"])
         self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
         torch.set_rng_state(state["rng"])
@@ -164,7 +170,10 @@ class Loop:
         rate = self.config.rate(self.step, self.seconds / 60)
         for name, optimizer in self.optimizers.items():
             for group, peak in zip(optimizer.param_groups, self.peak[name], strict=True):
-                group["lr"] = peak * rate
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(peak * rate)
+                else:
+                    group["lr"] = peak * rate
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -119,7 +119,7 @@ def train(
                 seen: Tensor = judge(x, level, fade)
             return seen.float()
 
-        noise = normal(hp.batch, hp.network.latent).to(DEVICE)
+        noise = normal(hp.batch, hp.network.latent, DEVICE)
         with autocast(DEVICE):
             made = generator(noise, level, fade).float()
         judge.requires_grad_(True)

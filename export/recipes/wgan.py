@@ -24,6 +24,7 @@ from gan_training import (
     arguments,
     begin,
     finish,
+    replayed,
 )
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig, DcganDiscriminator, initialize
 from loop import LoopConfig, descend
@@ -98,7 +99,7 @@ def train(
 
     def make() -> Tensor:
         with autocast(DEVICE):
-            made: Tensor = generator(normal(hp.batch, hp.network.latent).to(DEVICE))
+            made: Tensor = generator(normal(hp.batch, hp.network.latent, DEVICE))
         return made.float()
 
     def take_step(_: int) -> Mapping[str, float | Tensor]:
@@ -121,7 +122,7 @@ def train(
         descend(loop.optimizers["generator"], GENERATOR_LOSSES["wasserstein"](verdicts))
         return {"wasserstein": distance}
 
-    loop.run(take_step, watch)
+    loop.run(replayed(take_step), watch)
     what = "Small pictures of animals and vehicles, by a network trained on a distance"
     finish(Dcgan(hp.network), "dcgan", "wgan", what, "wgan", hp, pictures, watch, loop)
 
