@@ -39,7 +39,7 @@ from pictures import Pictures, read_cifar
 from precision import autocast
 
 LOOP = LoopConfig(
-    steps=12_000, warmup=100, decay=0.3, average=0.999, log_every=50, validate_every=1000
+    steps=12_000, warmup=100, decay=0.3, average=0.999, log_every=100, validate_every=2000
 )
 
 

@@ -35,7 +35,7 @@ from pictures import Pictures, read_cifar
 from precision import autocast, hardware
 
 # 18 epochs.
-LOOP = LoopConfig(steps=3150, warmup=150, decay=0.9, average=0.998, validate_every=350)
+LOOP = LoopConfig(steps=6000, warmup=150, decay=0.9, average=0.998, validate_every=1000)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 HALVES = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)

@@ -51,7 +51,7 @@ from translate_data import HELD_OUT_PERCENT
 MASKING = Masking(rate=0.25)
 VARIATION = Variation()
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-LOOP = LoopConfig(steps=3000, warmup=150, decay=0.95, average=0.998, validate_every=300)
+LOOP = LoopConfig(steps=3000, warmup=150, decay=0.95, average=0.998, validate_every=1000)
 EXAMPLES = (
     "The [MASK] barked all night.",
     "A man is playing the [MASK] on the stage.",

@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,9 @@ class Reference:
 
     def __init__(self, judge: CifarResnet, pictures: Pictures) -> None:
         self.judge = judge
-        self.train, _ = look(judge, pictures.train)
+        self.train = Moments.of(look(judge, pictures.train)[0])
         self.valid, _ = look(judge, pictures.valid[:MOST])
-        self.own = frechet(self.train, self.valid)
+        self.own = frechet(self.train, Moments.of(self.valid))
         self.spread = spread(self.valid)
         self.nearest = nearest_pair(pictures.valid[:MOST])
 
@@ -73,7 +74,7 @@ class Reference:
         """What a recipe watches: distance and diversity of pictures, uint8 (n, 3, side, side)."""
         features, _ = look(self.judge, pictures)
         return {
-            "distance": frechet(self.train, features) / self.own,
+            "distance": frechet(self.train, Moments.of(features)) / self.own,
             "diversity": spread(features) / self.spread,
         }
 
@@ -82,7 +83,7 @@ class Reference:
         features, _ = look(self.judge, pictures)
         precision, recall = precision_and_recall(self.valid, features)
         return Quality(
-            distance=frechet(self.train, features) / self.own,
+            distance=frechet(self.train, Moments.of(features)) / self.own,
             precision=precision,
             recall=recall,
             diversity=spread(features) / self.spread,
@@ -90,15 +91,31 @@ class Reference:
         )
 
 
-def frechet(a: Tensor, b: Tensor) -> float:
-    """Frechet distance of two normal distributions with the moments of features (n, width)."""
-    first, second = a.double(), b.double()
-    gap = (first.mean(0) - second.mean(0)).square().sum()
-    one, two = first.T.cov(), second.T.cov()
-    values, vectors = torch.linalg.eigh(one)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    shared = torch.linalg.eigvalsh(root @ two @ root).clamp(min=0).sqrt().sum()
-    return float(gap + one.trace() + two.trace() - 2 * shared)
+@dataclass(frozen=True)
+class Moments:
+    """Of features: mean (width,) and covariance (width, width), in double precision."""
+
+    mean: Tensor
+    covariance: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> "Moments":
+        """Those of features (n, width)."""
+        values = features.double()
+        return cls(values.mean(0), values.T.cov())
+
+    @cached_property
+    def root(self) -> Tensor:
+        """The square root of the covariance."""
+        values, vectors = torch.linalg.eigh(self.covariance)
+        return vectors * values.clamp(min=0).sqrt() @ vectors.T
+
+
+def frechet(a: Moments, b: Moments) -> float:
+    """Frechet distance of two normal distributions."""
+    gap = (a.mean - b.mean).square().sum()
+    shared = torch.linalg.eigvalsh(a.root @ b.covariance @ a.root).clamp(min=0).sqrt().sum()
+    return float(gap + a.covariance.trace() + b.covariance.trace() - 2 * shared)
 
 
 def precision_and_recall(real: Tensor, made: Tensor) -> tuple[float, float]:
@@ -185,7 +202,7 @@ def fid(weights: Path, real: Tensor, made: Tensor) -> float:
             ]
         )
 
-    return frechet(features(real), features(made))
+    return frechet(Moments.of(features(real)), Moments.of(features(made)))
 
 
 def rows(

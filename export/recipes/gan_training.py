@@ -1,7 +1,8 @@
 """What the recipes of the GAN family share: losses, moments of norms, watching for collapse, ending."""
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -35,8 +36,8 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH = 100
 """Pictures that are made at a time when nothing is learned."""
 MOMENT_BATCHES = 20
-WARM_UP = 5
-"""Steps before one is recorded."""
+WARM_UP = 3
+"""Steps of a kind before one is recorded."""
 
 Step = Callable[[int], Mapping[str, float | Tensor]]
 
@@ -89,29 +90,31 @@ def begin(
     return loop
 
 
-def replayed(take_step: Step) -> Step:
-    """A step that always does the same, recorded on a GPU as one graph: its thousands of small
-    kernels take longer to launch than to run. On a CPU the step as it is.
+def replayed(take_step: Step, kind: Callable[[int], Hashable] = lambda _: None) -> Step:
+    """A step recorded on a GPU as a graph, one for each kind of step, all of which do the same: the
+    thousands of small kernels take longer to launch than to run. On a CPU the step as it is.
     """
     if DEVICE != "cuda":
         return take_step
-    graph = torch.cuda.CUDAGraph()
-    figures: dict[str, float | Tensor] = {}
-    taken = 0
+    taken: Counter[Hashable] = Counter()
+    graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Mapping[str, float | Tensor]]] = {}
 
     def step(at: int) -> Mapping[str, float | Tensor]:
-        nonlocal taken
-        taken += 1
-        if taken <= WARM_UP:  # what is chosen or made in the first steps must not be recorded
+        key = kind(at)
+        taken[key] += 1
+        if taken[key] <= WARM_UP:  # what is chosen or made in the first ones must not be recorded
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
-                first = take_step(at)
+                figures = take_step(at)
             torch.cuda.current_stream().wait_stream(side)
-            return first
-        if not figures:
+            return figures
+        if key not in graphs:
+            graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                figures.update(take_step(at))
+                figures = take_step(at)
+            graphs[key] = graph, figures
+        graph, figures = graphs[key]
         graph.replay()
         return figures
 

@@ -25,6 +25,7 @@ from gan_training import (
     arguments,
     begin,
     finish,
+    replayed,
 )
 from genkit_export.architectures.progressive import (
     Progressive,
@@ -37,7 +38,7 @@ from pictures import Pictures, read_yosemite
 from precision import autocast
 
 LOOP = LoopConfig(
-    steps=24_000, warmup=100, decay=0.2, average=0.999, log_every=100, validate_every=1000
+    steps=24_000, warmup=100, decay=0.2, average=0.999, log_every=200, validate_every=4000
 )
 
 
@@ -90,7 +91,7 @@ class Staged(nn.Module):
         return F.interpolate(pictures, (self.network.config.size,) * 2)
 
 
-def slope_at(judge: nn.Module, real: Tensor, level: int, fade: float) -> Tensor:
+def slope_at(judge: nn.Module, real: Tensor, level: int, fade: float | Tensor) -> Tensor:
     """The judge's squared slope at real pictures (batch, 3, side, side), a scalar."""
     real = real.detach().requires_grad_()
     (slope,) = torch.autograd.grad(judge(real, level, fade).sum(), real, create_graph=True)
@@ -108,9 +109,15 @@ def train(
     loop = begin(out, hp.loop, generator, judge, adam, init=init, resume=resume)
     watch = Watch(hp.network, judged_by, pictures, out)
     last = len(hp.network.depths)
+    weight = torch.zeros((), device=DEVICE)  # of the coarser picture
+
+    def kind(at: int) -> tuple[int, bool, bool]:
+        level, fade = stage(loop.progress, hp.shares)
+        return level, fade > 0, at % hp.slope_every == 0
 
     def take_step(at: int) -> Mapping[str, float | Tensor]:
-        level, fade = stage(loop.progress, hp.shares)
+        level, fades, sloped = kind(at)
+        fade = weight if fades else 0.0
         real = F.avg_pool2d(draw(pictures, hp.batch)[0], 2 ** (last - level))
 
         def verdicts(x: Tensor) -> Tensor:
@@ -125,14 +132,19 @@ def train(
         judge.requires_grad_(True)
         seen = JUDGE_LOSSES["non-saturating"](verdicts(real), verdicts(made.detach()))
         loss = seen
-        if at % hp.slope_every == 0:
-            weight = hp.slope / 2 * hp.slope_every
-            loss = loss + weight * slope_at(judge, real, level, fade)
+        if sloped:
+            loss = loss + hp.slope / 2 * hp.slope_every * slope_at(judge, real, level, fade)
         descend(loop.optimizers["judge"], loss)
         judge.requires_grad_(False)
         fooled = GENERATOR_LOSSES["non-saturating"](verdicts(made))
         descend(loop.optimizers["generator"], fooled)
         return {"judge": seen.detach(), "generator": fooled.detach(), "level": level - fade}
+
+    graphed = replayed(take_step, kind)
+
+    def step(at: int) -> Mapping[str, float | Tensor]:
+        weight.fill_(stage(loop.progress, hp.shares)[1])
+        return graphed(at)
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
         """Only the whole network can be the best one."""
@@ -141,7 +153,7 @@ def train(
         whole = level == last and not fade
         return (figure if whole else -float("inf")), figures
 
-    loop.run(take_step, validate)
+    loop.run(step, validate)
     what = "Mountains, forests and lakes of Yosemite"
     best = Progressive(hp.network)
     finish(best, "progressive", "progressive", what, "progressive", hp, pictures, watch, loop)

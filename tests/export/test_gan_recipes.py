@@ -305,11 +305,13 @@ class TestTraining:
 
 class TestQuality:
     def test_the_frechet_distance_of_known_distributions(self) -> None:
-        frechet = recipe("gan_quality").frechet
+        quality = recipe("gan_quality")
+        frechet, moments = quality.frechet, quality.Moments.of
         torch.manual_seed(0)
-        a = torch.randn(4000, 3)
+        values = torch.randn(4000, 3)
+        a = moments(values)
         assert frechet(a, a) == pytest.approx(0, abs=1e-6)
-        b = a * torch.tensor([1.0, 2.0, 3.0]) + torch.tensor([1.0, 0, 0])
+        b = moments(values * torch.tensor([1.0, 2.0, 3.0]) + torch.tensor([1.0, 0, 0]))
         # (2 - 1)^2 + (3 - 1)^2 for the deviations, 1 for the mean.
         assert frechet(a, b) == pytest.approx(6, rel=0.1)
         assert frechet(a, b) == pytest.approx(frechet(b, a))

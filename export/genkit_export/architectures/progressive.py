@@ -82,7 +82,7 @@ class Progressive(nn.Module):
             _conv(depth, config.channels, 1) for depth in config.depths
         )
 
-    def forward(self, z: Tensor, level: int | None = None, fade: float = 0.0) -> Tensor:
+    def forward(self, z: Tensor, level: int | None = None, fade: float | Tensor = 0.0) -> Tensor:
         """`level` (1 or more) scales are used; all by default."""
         level = len(self.config.depths) if level is None else level
         x = self._finish(self.formatLayer(self._norm(z)), (-1, START, START))
@@ -96,9 +96,9 @@ class Progressive(nn.Module):
             x = self._finish(first.enlarged(x))  # type: ignore[operator]
             x = self._finish(second(x))
         pictures: Tensor = self.toRGBLayers[level - 1](x)
-        if fade and level > 1:
+        if fades(level, fade):
             coarse = doubled(self.toRGBLayers[level - 2](before))
-            pictures = torch.lerp(pictures, coarse, fade)
+            pictures = pictures + fade * (coarse - pictures)
         return pictures.tanh() if self.config.output == "tanh" else pictures
 
     def _finish(self, x: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
@@ -133,11 +133,11 @@ class ProgressiveDiscriminator(nn.Module):
         )
         self.decisionLayer = Equalized(nn.Linear(first, 1))
 
-    def forward(self, x: Tensor, level: int | None = None, fade: float = 0.0) -> Tensor:
+    def forward(self, x: Tensor, level: int | None = None, fade: float | Tensor = 0.0) -> Tensor:
         """`level` (1 or more) scales are used; all by default."""
         level = len(self.config.depths) if level is None else level
         coarse = None
-        if fade and level > 1:
+        if fades(level, fade):
             coarse = self._leak(self.fromRGBLayers[level - 2](F.avg_pool2d(x, 2)))
         x = self._leak(self.fromRGBLayers[level - 1](x))
         for index in range(level - 2, -1, -1):
@@ -147,7 +147,7 @@ class ProgressiveDiscriminator(nn.Module):
                 x = self._leak(layer(x))
             x = F.avg_pool2d(x, 2)
             if coarse is not None:
-                x, coarse = torch.lerp(x, coarse, fade), None
+                x, coarse = x + fade * (coarse - x), None
         x = torch.cat([x, deviation(x)], 1)
         x = self._leak(self.groupScaleZero[0](x)).flatten(1)
         x = self._leak(self.groupScaleZero[1](x))
@@ -156,6 +156,11 @@ class ProgressiveDiscriminator(nn.Module):
 
     def _leak(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.config.leak)
+
+
+def fades(level: int, fade: float | Tensor) -> bool:
+    """Whether a coarser picture has a part. A tensor is not read: that would wait for its device."""
+    return level > 1 and (isinstance(fade, Tensor) or fade > 0)
 
 
 def deviation(x: Tensor) -> Tensor:
