@@ -141,6 +141,8 @@ class LatentSpec:
     """Where truncation acts: on the noise, inside the graph, both, or nowhere."""
     classes: tuple[str, ...]
     """The classes of a conditional generator, in its order."""
+    default_truncation: float = 1.0
+    """What it is sampled with unless another is asked for, 0 to 1."""
 
 
 @dataclass(frozen=True)

@@ -250,13 +250,22 @@ def _pad(field: Field) -> Pad:
 
 
 def _latent(field: Field) -> LatentSpec:
-    fields = field.object(("shape", "distribution", "truncation"), ("classes",))
-    return LatentSpec(
+    rest = ("classes", "default_truncation")
+    fields = field.object(("shape", "distribution", "truncation"), rest)
+    spec = LatentSpec(
         shape=fields["shape"].integers(least=1),
         distribution=fields["distribution"].one_of(("normal", "truncated_normal")),
         truncation=fields["truncation"].one_of(("none", "latent", "graph", "both")),
         classes=optional(fields, "classes", Field.texts, ()),
+        default_truncation=optional(fields, "default_truncation", _share, 1.0),
     )
+    if spec.truncation == "none" and spec.default_truncation != 1:
+        fields["default_truncation"].fail("a model without truncation has none")
+    return spec
+
+
+def _share(field: Field) -> float:
+    return field.number(least=0, most=1)
 
 
 def _origin(field: Field) -> Mapping[str, Any]:

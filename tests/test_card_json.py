@@ -116,6 +116,18 @@ def test_values_become_what_programs_use() -> None:
     latent = parse_card(folders.card("sample")).latent
     assert latent is not None
     assert (latent.shape, latent.classes) == ((128,), ("airplane", "ship"))
+    assert latent.default_truncation == 1
+
+
+def test_a_generator_may_have_a_truncation_of_its_own() -> None:
+    data = folders.card("sample")
+    data["latent"]["default_truncation"] = 0.5
+    latent = parse_card(data).latent
+    assert latent is not None
+    assert latent.default_truncation == 0.5
+    data["latent"]["truncation"] = "none"
+    with pytest.raises(CardError, match="latent.default_truncation: "):
+        parse_card(data)
 
 
 def test_what_is_left_out_has_a_meaning() -> None:

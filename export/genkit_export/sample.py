@@ -113,12 +113,15 @@ def by_truncation(config: Config) -> bool:
     return isinstance(config, BigGanConfig) and config.statistics > 1
 
 
-def latent_section(config: Config, classes: Sequence[str] = ()) -> Mapping[str, Any]:
+def latent_section(
+    config: Config, classes: Sequence[str] = (), default_truncation: float = 1.0
+) -> Mapping[str, Any]:
     """What the card says of the noise. Generators by class are trained for truncation."""
     conditional = class_count(config) > 0
-    section = {
+    section: dict[str, Any] = {
         "shape": [latent_size(config)],
         "distribution": "truncated_normal" if conditional else "normal",
         "truncation": "both" if by_truncation(config) else "latent",
     }
-    return section | ({"classes": list(classes)} if classes else {})
+    section |= {"classes": list(classes)} if classes else {}
+    return section | ({"default_truncation": default_truncation} if default_truncation < 1 else {})

@@ -20,6 +20,7 @@ from gan_training import (
     DEVICE,
     GENERATOR_LOSSES,
     JUDGE_LOSSES,
+    About,
     Watch,
     arguments,
     begin,
@@ -65,6 +66,8 @@ class Hyperparameters:
     """Weight of the generator's orthogonal regularisation."""
     augmented: bool = True
     """Differentiable augmentation (Zhao et al., 2020)."""
+    truncation: float = 0.5
+    """What the model is sampled with by default. Of 0.3 to 1, its distance is the smallest there."""
     seed: int = 1
     loop: LoopConfig = LOOP
 
@@ -129,7 +132,8 @@ def train(
     loop.run(replayed(take_step), watch)
     what = "Small pictures of animals and vehicles, by class"
     best = networks(hp)[0]
-    finish(best, "biggan", "biggan", what, "biggan", hp, pictures, watch, loop)
+    about = About("biggan", "biggan", what, "biggan", hp.truncation)
+    finish(best, about, hp, pictures, watch, loop)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from gan_training import (
     DEVICE,
     GENERATOR_LOSSES,
     JUDGE_LOSSES,
+    About,
     Watch,
     arguments,
     begin,
@@ -130,7 +131,8 @@ def train(
         print("not exported: genkit draws Gaussian noise, and this generator learned another")
         return
     best = networks(hp)[0]
-    finish(best, hp.kind, hp.kind, DESCRIPTIONS[hp.kind], "dcgan", hp, pictures, watch, loop)
+    about = About(hp.kind, hp.kind, DESCRIPTIONS[hp.kind], "dcgan")
+    finish(best, about, hp, pictures, watch, loop)
 
 
 def main() -> None:

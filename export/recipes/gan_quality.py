@@ -163,11 +163,15 @@ def agreement(judge: CifarResnet, pictures: Tensor, labels: Tensor) -> float:
     return float((classes == labels).float().mean())
 
 
-def make(model: str, count: int, truncation: float, seed: int) -> tuple[Tensor, Tensor, Card]:
+def make(
+    model: str, count: int, truncation: float | None, seed: int
+) -> tuple[Tensor, Tensor, Card]:
     """Pictures, uint8 (count, 3, side, side), of an exported model, and the classes asked for."""
     found = find("sample", model)
     latent = found.card.latent
     assert latent is not None
+    if truncation is None:
+        truncation = latent.default_truncation
     graph = Graph(found.graph("generate", found.card.default_precision["cpu"]))
     inputs = {spec.name for spec in found.card.interface["generate"].inputs}
     torch.manual_seed(seed)
@@ -208,7 +212,7 @@ def fid(weights: Path, real: Tensor, made: Tensor) -> float:
 def rows(
     models: list[str],
     references: Callable[[str], tuple[Reference, Pictures]],
-    truncation: float,
+    truncation: float | None,
     seed: int,
     inception: Path | None,
 ) -> Iterator[Mapping[str, float | str]]:
@@ -237,7 +241,7 @@ def main() -> None:
     parser.add_argument(
         "--judge", type=Path, default=SHIPPED, help="checkpoint of cifar_features.py"
     )
-    parser.add_argument("--truncation", type=float, default=1.0)
+    parser.add_argument("--truncation", type=float, help="instead of each model's own")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--inception", type=Path, help="TorchScript file of the Inception network")
     parser.add_argument("models", nargs="+", metavar="MODEL")

@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +128,15 @@ def noise_for(config: Config, count: int, truncation: float = 1.0) -> Tensor:
 
 
 @torch.no_grad()
-def make(network: nn.Module, config: Config, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+def make(
+    network: nn.Module, config: Config, count: int, seed: int = 0, truncation: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Pictures, uint8 (count, 3, side, side), of a network in evaluation mode, always of the same
     noise, and their classes, int64 (count,).
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        noise = noise_for(config, count)
+        noise = noise_for(config, count, truncation)
     labels = torch.arange(count) % max(class_count(config), 1)
     parts = []
     for chosen in torch.arange(count).split(BATCH):
@@ -142,7 +144,7 @@ def make(network: nn.Module, config: Config, count: int, seed: int = 0) -> tuple
         if class_count(config):
             inputs.append(labels[chosen].to(DEVICE))
         if by_truncation(config):
-            inputs.append(torch.ones((), device=DEVICE))
+            inputs.append(torch.tensor(truncation, device=DEVICE))
         with autocast(DEVICE):
             parts.append(to_bytes(network(*inputs).float()).cpu())
     return torch.cat(parts), labels
@@ -210,23 +212,28 @@ class Watch:
         return -figures["distance"], figures
 
 
+@dataclass(frozen=True)
+class About:
+    """What a recipe tells of its model."""
+
+    architecture: str
+    name: str
+    description: str
+    recipe: str
+    truncation: float = 1.0
+    """What it is sampled with unless another is asked for, and measured with."""
+
+
 def finish(
-    network: Generator,
-    architecture: str,
-    name: str,
-    description: str,
-    recipe: str,
-    hp: Any,
-    pictures: Pictures,
-    watch: Watch,
-    loop: Loop,
+    network: Generator, about: About, hp: Any, pictures: Pictures, watch: Watch, loop: Loop
 ) -> None:
     """Measure the best generator of a run, write its checkpoint and export it."""
     network.load_state_dict(
         torch.load(loop.out / "best.pt", weights_only=True, map_location=DEVICE)
     )
     settle_all_moments(network.to(DEVICE))
-    made, labels = make(network, network.config, watch.reference.count, seed=1)
+    count = watch.reference.count
+    made, labels = make(network, network.config, count, seed=1, truncation=about.truncation)
     figures = asdict(watch.reference.measure(made))
     if class_count(network.config):
         figures["agreement"] = agreement(watch.reference.judge, made, labels)
@@ -240,16 +247,16 @@ def finish(
     names = pictures.classes if class_count(network.config) else ()
     card = {
         "task": "sample",
-        "name": name,
-        "description": description,
+        "name": about.name,
+        "description": about.description,
         "license": "research use only",
-        "tags": ["default"] if architecture == "biggan" else [],
-        "latent": latent_section(network.config, names),
-        "origin": card_origin(recipe, asdict(hp), loop.seconds, machine, pictures, measured),
+        "tags": ["default"] if about.architecture == "biggan" else [],
+        "latent": latent_section(network.config, names, about.truncation),
+        "origin": card_origin(about.recipe, asdict(hp), loop.seconds, machine, pictures, measured),
     }
     path = loop.out / "checkpoint.safetensors"
     whole = deepcopy(network).cpu()
-    own.write(path, whole, own.Description(architecture, asdict(network.config), card))
+    own.write(path, whole, own.Description(about.architecture, asdict(network.config), card))
     export_checkpoint(path, loop.out / "model", overwrite=True, report=print)
 
 

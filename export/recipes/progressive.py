@@ -21,6 +21,7 @@ from gan_training import (
     DEVICE,
     GENERATOR_LOSSES,
     JUDGE_LOSSES,
+    About,
     Watch,
     arguments,
     begin,
@@ -111,8 +112,12 @@ def train(
     last = len(hp.network.depths)
     weight = torch.zeros((), device=DEVICE)  # of the coarser picture
 
+    def now() -> tuple[int, float]:
+        """Level and fade; a checkpoint has grown already."""
+        return (last, 0.0) if init else stage(loop.progress, hp.shares)
+
     def kind(at: int) -> tuple[int, bool, bool]:
-        level, fade = stage(loop.progress, hp.shares)
+        level, fade = now()
         return level, fade > 0, at % hp.slope_every == 0
 
     def take_step(at: int) -> Mapping[str, float | Tensor]:
@@ -143,12 +148,12 @@ def train(
     graphed = replayed(take_step, kind)
 
     def step(at: int) -> Mapping[str, float | Tensor]:
-        weight.fill_(stage(loop.progress, hp.shares)[1])
+        weight.fill_(now()[1])
         return graphed(at)
 
     def validate(average: nn.Module) -> tuple[float, Mapping[str, float]]:
         """Only the whole network can be the best one."""
-        level, fade = stage(loop.progress, hp.shares)
+        level, fade = now()
         figure, figures = watch(Staged(average, level, fade))
         whole = level == last and not fade
         return (figure if whole else -float("inf")), figures
@@ -156,7 +161,8 @@ def train(
     loop.run(step, validate)
     what = "Mountains, forests and lakes of Yosemite"
     best = Progressive(hp.network)
-    finish(best, "progressive", "progressive", what, "progressive", hp, pictures, watch, loop)
+    about = About("progressive", "progressive", what, "progressive")
+    finish(best, about, hp, pictures, watch, loop)
 
 
 def main() -> None:

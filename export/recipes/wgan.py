@@ -20,6 +20,7 @@ from gan_training import (
     DEVICE,
     GENERATOR_LOSSES,
     JUDGE_LOSSES,
+    About,
     Watch,
     arguments,
     begin,
@@ -124,7 +125,7 @@ def train(
 
     loop.run(replayed(take_step), watch)
     what = "Small pictures of animals and vehicles, by a network trained on a distance"
-    finish(Dcgan(hp.network), "dcgan", "wgan", what, "wgan", hp, pictures, watch, loop)
+    finish(Dcgan(hp.network), About("dcgan", "wgan", what, "wgan"), hp, pictures, watch, loop)
 
 
 def main() -> None:

@@ -105,7 +105,7 @@ def sample(
             max=1,
             metavar="0..1",
             help="Less is more typical and less varied.",
-            show_default="1",
+            show_default="the model's own, mostly 1",
         ),
     ] = None,
     grid: Annotated[

@@ -135,10 +135,11 @@ def make_plan(card: Card, wishes: Wishes) -> Plan:
     labels = find_classes(card.name, latent.classes, wishes.classes)
     if wishes.truncation is not None and latent.truncation == "none":
         raise UsageError(f"{card.name} has no truncation")
-    truncation = 1.0 if wishes.truncation is None else wishes.truncation
+    own = latent.default_truncation
+    truncation = own if wishes.truncation is None else wishes.truncation
     check_truncation(card.name, latent.truncation, truncation)
     if wishes.sheet is not None:
-        columns = _sheet_columns(card.name, latent, wishes)
+        columns = _sheet_columns(card.name, latent, wishes, truncation)
         return _plan_sheet(columns, wishes.sheet, latent, labels)
     if wishes.interpolate is not None:
         way = list(Seeds.parse(wishes.interpolate))
@@ -175,8 +176,10 @@ def _parse_grid(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _sheet_columns(name: str, latent: LatentSpec, wishes: Wishes) -> list[tuple[int, float]]:
-    """The seed and the truncation of each column of a sheet."""
+def _sheet_columns(
+    name: str, latent: LatentSpec, wishes: Wishes, truncation: float
+) -> list[tuple[int, float]]:
+    """The seed and the truncation of each column of a sheet; `truncation` is that of one by seed."""
     if wishes.sheet not in SHEET_COLUMNS:
         known = ", ".join(SHEET_COLUMNS)
         raise UsageError(f"unknown sheet {wishes.sheet!r}", hint=f"one of: {known}")
@@ -185,7 +188,7 @@ def _sheet_columns(name: str, latent: LatentSpec, wishes: Wishes) -> list[tuple[
     count = SHEET_COLUMNS[wishes.sheet] if wishes.count is None else wishes.count
     if wishes.sheet == "seed":
         chosen = Seeds.parse(wishes.seeds) if wishes.seeds else Seeds.following(wishes.seed, count)
-        return [(seed, 1.0 if wishes.truncation is None else wishes.truncation) for seed in chosen]
+        return [(seed, truncation) for seed in chosen]
     if latent.truncation == "none":
         raise UsageError(f"{name} has no truncation", hint="--sheet seed")
     if wishes.seeds is not None:

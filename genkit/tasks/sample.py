@@ -79,17 +79,19 @@ class Sampler:
         seeds: Iterable[int],
         *,
         classes: Sequence[str | int] = (),
-        truncation: float = 1.0,
+        truncation: float | None = None,
         batch_size: int = BATCH,
     ) -> Iterator[Pixels]:
         """The pictures (H, W, 3) of seeds, in their order, made as they are asked for.
 
-        A picture depends on its seed, on ``classes`` and on ``truncation``, and on nothing
+        Without a truncation it is the model's own, as its card tells. A picture depends on its seed, on ``classes`` and on ``truncation``, and on nothing
         else. The seed also chooses among ``classes`` (names or indices; all that the model
         has by default), which are taken in turn: seed 0 has the first one. Raises UsageError
         for a class or a truncation that the model does not have, before anything is run, and
         for seeds outside of 0 to 2**32 - 1 as they come.
         """
+        if truncation is None:
+            truncation = self._latent.default_truncation
         check_truncation(self.model.card.name, self._latent.truncation, truncation)
         labels = find_classes(self.model.card.name, self.classes, classes)
         points = (

@@ -240,6 +240,14 @@ class TestFolders:
         assert records[7]["kept"] is True
         assert records[7].keys() == records[6].keys()
 
+    def test_the_truncation_of_the_model(self, run: Genkit, models: Path) -> None:
+        noise_model.write_model(
+            models / "sample" / "tame", truncation="both", default_truncation=0.4
+        )
+        for arguments in (["-n", "1"], ["--sheet", "seed", "-n", "1", "--class", "cat"]):
+            out = run("--model", "tame", *arguments, "-o", "out.png", "--overwrite", "--json").out
+            assert {json.loads(line)["truncation"] for line in out.splitlines()} == {0.4}
+
     def test_json_of_a_model_without_classes_and_truncation(
         self, run: Genkit, plain: list[str]
     ) -> None:

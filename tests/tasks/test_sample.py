@@ -160,6 +160,14 @@ class TestWhatGoesIn:
             assert half["truncation"].dtype == np.float32
             assert (half["truncation"], whole["truncation"]) == (0.5, 1)
 
+    def test_the_truncation_of_the_model(self, make: Make) -> None:
+        sampler, session = make(truncation="both", default_truncation=0.4)
+        list(sampler([3]))
+        list(sampler([3], truncation=1.0))
+        own, whole = session.feeds
+        np.testing.assert_array_equal(own["z"], whole["z"] * np.float32(0.4))
+        np.testing.assert_allclose([own["truncation"], whole["truncation"]], [0.4, 1])
+
     def test_a_run_has_one_truncation(self, make: Make) -> None:
         sampler, session = make(truncation="both")
         z = np.ones(noise_model.NOISE, np.float32)
