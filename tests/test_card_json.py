@@ -126,7 +126,7 @@ def test_a_generator_may_have_a_truncation_of_its_own() -> None:
     assert latent is not None
     assert latent.default_truncation == 0.5
     data["latent"]["truncation"] = "none"
-    with pytest.raises(CardError, match="latent.default_truncation: "):
+    with pytest.raises(CardError, match=r"latent\.default_truncation: "):
         parse_card(data)
 
 

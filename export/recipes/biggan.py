@@ -40,7 +40,7 @@ from pictures import Pictures, read_cifar
 from precision import autocast
 
 LOOP = LoopConfig(
-    steps=12_000, warmup=100, decay=0.3, average=0.999, log_every=100, validate_every=2000
+    steps=7_650, warmup=100, decay=0.3, average=0.999, log_every=100, validate_every=2000
 )
 
 
@@ -59,7 +59,7 @@ class Hyperparameters:
     judge_downs: tuple[bool, ...] = (True, True, False, False)
     judge_attention: tuple[int, ...] = (16,)  # none
     judge_steps: int = 2  # 4
-    batch: int = 64  # 50
+    batch: int = 128  # 50
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.0, 0.999)
     orthogonal: float = 1e-4  # 0 for CIFAR-10

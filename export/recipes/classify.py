@@ -34,8 +34,8 @@ from options import recipe_options, use_all_cores
 from pictures import Pictures, read_cifar
 from precision import autocast, hardware
 
-# 18 epochs.
-LOOP = LoopConfig(steps=6000, warmup=150, decay=0.9, average=0.998, validate_every=1000)
+# 57 epochs.
+LOOP = LoopConfig(steps=5000, warmup=150, decay=0.9, average=0.998, validate_every=1000)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 HALVES = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
@@ -82,7 +82,7 @@ class Hyperparameters:
     """What a run is made of."""
 
     network: ViTConfig | SwinConfig = VIT
-    batch: int = 256
+    batch: int = 512
     muon_rate: float = 2e-3
     """Of the matrices and convolutions between the pixels and the head, which Muon trains. Adam has
     the rest."""

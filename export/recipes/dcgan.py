@@ -37,7 +37,7 @@ from options import use_all_cores
 from pictures import Pictures, read_cifar
 from precision import autocast
 
-LOOP = LoopConfig(steps=24_000, decay=0.4, log_every=200, validate_every=3000)
+LOOP = LoopConfig(steps=14_500, decay=0.4, log_every=200, validate_every=3000)
 NOISES = {"normal": normal, "uniform": uniform}
 DESCRIPTIONS = {
     "dcgan": "Small pictures of animals and vehicles, by a convolutional network",

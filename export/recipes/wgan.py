@@ -33,7 +33,7 @@ from options import use_all_cores
 from pictures import Pictures, read_cifar
 from precision import autocast
 
-LOOP = LoopConfig(steps=5000, decay=0.5, log_every=50, validate_every=1000)
+LOOP = LoopConfig(steps=4700, decay=0.5, log_every=50, validate_every=1000)
 
 
 @dataclass(frozen=True)

@@ -95,12 +95,16 @@ def feeds(model: Model, count: int) -> dict[str, NDArray[Any]]:
     latent = model.card.latent
     assert latent is not None
     if count not in _noise:
-        made: dict[str, NDArray[Any]] = {"z": np.stack([draw(i, latent) for i in range(count)])}
+        truncation = np.array(latent.default_truncation, np.float32)
+        z = np.stack([draw(i, latent) for i in range(count)])
+        made: dict[str, NDArray[Any]] = {"z": z}
+        if latent.truncation in ("latent", "both"):
+            made["z"] = z * truncation
         if latent.classes:
             labels = range(len(latent.classes))
             made["class"] = np.array([label_of(i, labels) for i in range(count)], np.int64)
         if latent.truncation in ("graph", "both"):
-            made["truncation"] = np.array(1, np.float32)
+            made["truncation"] = truncation
         _noise[count] = made
     return _noise[count]
 

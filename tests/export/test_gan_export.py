@@ -121,8 +121,8 @@ class TestCard:
         assert card.latent == LatentSpec((16,), "truncated_normal", "both", tuple(CLASSES))
 
     def test_a_truncation_of_its_own(self) -> None:
-        assert latent_section(DEEP, default_truncation=0.5)["default_truncation"] == 0.5
-        assert "default_truncation" not in latent_section(DEEP)
+        assert sample.latent_section(DEEP, default_truncation=0.5)["default_truncation"] == 0.5
+        assert "default_truncation" not in sample.latent_section(DEEP)
 
     def test_where_truncation_acts(self) -> None:
         """A graph has the input if its norms have statistics for it; all noise can be scaled."""
