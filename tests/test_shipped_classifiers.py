@@ -79,7 +79,7 @@ def test_a_broken_file_among_good_ones(tmp_path: Path) -> None:
     assert run.code == 1
     first, broken, last = map(json.loads, run.out.splitlines())
     assert first["labels"][0]["label"] == last["labels"][0]["label"] == "cat"
-    assert (broken["input"], broken["labels"]) == ("./b.jpg", None)
+    assert (broken["input"], broken["labels"]) == ("b.jpg", None)
     assert broken["error"]
     assert "b.jpg" in run.err
 

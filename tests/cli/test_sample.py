@@ -164,13 +164,13 @@ class TestPipes:
 
     @posix
     def test_two_processes(self, run: Genkit) -> None:
-        done = pipeline("genkit sample --device cpu -n 4 --grid | cat > a.png; echo $?")
+        done = pipeline("genkit sample --model noise --device cpu -n 4 --grid | cat > a.png; echo $?")
         assert (done.code, done.out, done.err) == (0, "0\n", "")
         assert pixels("a.png").shape == (22, 22, 3)
 
     @posix
     def test_a_reader_that_has_had_enough(self, run: Genkit) -> None:
-        done = pipeline("genkit sample --device cpu -n 200 -o d --json | head -1")
+        done = pipeline("genkit sample --model noise --device cpu -n 200 -o d --json | head -1")
         assert (done.code, done.err) == (0, "")
         assert json.loads(done.out)["seed"] == 0
 
@@ -282,6 +282,8 @@ class TestFolders:
                 "-m",
                 "genkit",
                 "sample",
+                "--model",
+                "noise",
                 "--device",
                 "cpu",
                 "-n",

@@ -102,6 +102,36 @@ class TestLoop:
         assert rates[99] == pytest.approx(1 / 30)
         assert config.rate(100) == 0
 
+    def test_a_run_of_minutes(self, tmp_path: Path) -> None:
+        config = LoopConfig(steps=100, warmup=10, decay=0.5, minutes=4)
+        assert [config.progress(*at) for at in ((0, 1), (50, 1), (0, 9))] == [0.25, 0.5, 1]
+        assert [config.rate(20, minutes) for minutes in (0, 2, 3, 4)] == [1, 1, 0.5, 0]
+        loop, model = self.make(tmp_path, 10**9, minutes=0.005, log_every=10**6)
+        self.train(loop, model)
+        assert 0.3 <= loop.seconds < 20
+        assert 0 < loop.step < 10**9
+        assert (tmp_path / "best.pt").is_file()
+        assert (tmp_path / "run.pt").is_file()
+
+    def test_rates_that_a_device_reads(self, tmp_path: Path) -> None:
+        """A recorded step cannot be told another number, but reads a tensor."""
+        torch.manual_seed(0)
+        model = nn.Linear(4, 1)
+        rate = torch.tensor(0.1)
+        optimizer = torch.optim.Adam(model.parameters(), rate, capturable=False, foreach=False)
+        config = LoopConfig(8, log_every=2, validate_every=8, warmup=3)
+        loop = Loop(tmp_path, config, {"m": model}, {"a": optimizer}, averaged="m")
+        seen = []
+
+        def take_step(_: int) -> Mapping[str, float]:
+            seen.append(float(rate))
+            return {"loss": 0.0}
+
+        loop.run(take_step, lambda _: (0.0, {}))
+        assert seen == pytest.approx([0.1 * config.rate(step) for step in range(8)])
+        loop.resume()
+        assert optimizer.param_groups[0]["lr"] is rate
+
 
 class TestMuon:
     @pytest.mark.parametrize("shape", [(6, 6), (4, 30), (30, 4)])
