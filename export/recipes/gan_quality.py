@@ -63,7 +63,8 @@ class Reference:
         self.valid, _ = look(judge, pictures.valid[:MOST])
         self.own = frechet(self.train, Moments.of(self.valid))
         self.spread = spread(self.valid)
-        self.nearest = nearest_pair(pictures.valid[:MOST])
+        # Some photographs are there twice.
+        self.nearest = nearest_pair(pictures.valid[:MOST].unique(dim=0))
 
     @property
     def count(self) -> int:
@@ -87,7 +88,7 @@ class Reference:
             precision=precision,
             recall=recall,
             diversity=spread(features) / self.spread,
-            nearest=nearest_pair(pictures) / max(self.nearest, 1e-6),
+            nearest=nearest_pair(pictures) / self.nearest,
         )
 
 
