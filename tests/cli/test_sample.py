@@ -164,7 +164,9 @@ class TestPipes:
 
     @posix
     def test_two_processes(self, run: Genkit) -> None:
-        done = pipeline("genkit sample --model noise --device cpu -n 4 --grid | cat > a.png; echo $?")
+        done = pipeline(
+            "genkit sample --model noise --device cpu -n 4 --grid | cat > a.png; echo $?"
+        )
         assert (done.code, done.out, done.err) == (0, "0\n", "")
         assert pixels("a.png").shape == (22, 22, 3)
 
