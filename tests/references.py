@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genkit_export.architectures.bert import Bert, BertConfig
-from genkit_export.architectures.transformer import Transformer, TransformerConfig
+from genkit_export.architectures.bert import Bert
+from genkit_export.architectures.transformer import Transformer
 from genkit_export.checkpoints.bert import to_transformers, transformers_config
+from genkit_export.checkpoints.genkit import describe, load_weights
 from genkit_export.checkpoints.marian import marian_config, to_marian
-from genkit_export.read import header, read
+from genkit_export.read import read
+from genkit_export.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
     import ctranslate2
@@ -21,14 +23,22 @@ EN_DE = Path(__file__).parents[1] / "weights" / "translate" / "en-de"
 UNK = 1
 
 
-def load_transformer(folder: Path = EN_DE) -> Transformer:
-    """The PyTorch network of a model folder's checkpoint, in float32."""
-    checkpoint = read(folder / "checkpoint.safetensors")
-    description = header(checkpoint, "genkit")
+def load_network(folder: Path) -> Any:
+    """The PyTorch network of the checkpoint in a folder, in float32."""
+    path = folder / "checkpoint.safetensors"
+    description = describe(read(path))
     assert description is not None
-    model = Transformer(TransformerConfig(**description["config"]))  # type: ignore[arg-type]
-    model.load_state_dict({name: t.float() for name, t in checkpoint.tensors.items()})
-    return model.eval()
+    row = ARCHITECTURES[description.architecture]
+    network = row.network(row.config(**description.config))
+    load_weights(path, network)
+    return network.eval()
+
+
+def load_transformer(folder: Path = EN_DE) -> Transformer:
+    """The same of one that translates."""
+    network = load_network(folder)
+    assert isinstance(network, Transformer)
+    return network
 
 
 def marian_twin(model: Transformer, forbidden: Sequence[int] = ()) -> MarianMTModel:
@@ -78,13 +88,10 @@ def ctranslate2_ids(
 
 
 def load_bert(folder: Path) -> Bert:
-    """The PyTorch network of the checkpoint in a folder, in float32."""
-    checkpoint = read(folder / "checkpoint.safetensors")
-    description = header(checkpoint, "genkit")
-    assert description is not None
-    model = Bert(BertConfig(**description["config"]))  # type: ignore[arg-type]
-    model.load_state_dict({name: t.float() for name, t in checkpoint.tensors.items()})
-    return model.eval()
+    """The same of one that fills masks."""
+    network = load_network(folder)
+    assert isinstance(network, Bert)
+    return network
 
 
 def bert_twin(model: Bert, attention: str = "eager") -> BertForMaskedLM:

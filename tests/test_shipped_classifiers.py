@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from references import load_network
 from shell import genkit, pipeline
 
 from genkit.model import open_model, verify
 from genkit.pixels import fit
-from genkit_export.checkpoints.genkit import describe, load_weights
 from genkit_export.classify import PictureClassifier
 from genkit_export.parity import Graph
-from genkit_export.read import read
-from genkit_export.registry import ARCHITECTURES
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 PICTURES = Path(__file__).parent / "data" / "pictures"
 FLOORS = {"vit": 90, "swin": 88}
 """Per cent of the held-out pictures."""
-
-
-def network_of(folder: Path) -> Any:
-    path = folder / "checkpoint.safetensors"
-    description = describe(read(path))
-    assert description is not None
-    row = ARCHITECTURES[description.architecture]
-    network = row.network(row.config(**description.config))
-    load_weights(path, network)
-    return network.eval()
 
 
 @pytest.mark.parametrize("name", FLOORS)
@@ -46,7 +33,7 @@ class TestEveryModel:
 
     def test_the_graph_is_the_checkpoint(self, name: str) -> None:
         folder = WEIGHTS / "classify" / name
-        network = network_of(folder)
+        network = load_network(folder)
         image = open_model(folder).card.image
         assert image is not None
         with Image.open(PICTURES / "cat.jpg") as picture:

@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from references import load_network
 from shell import genkit, pipeline
 
 from genkit import load
 from genkit.images import Picture
 from genkit.model import open_model, verify
 from genkit_export import sample
-from genkit_export.checkpoints.genkit import describe, load_weights
 from genkit_export.parity import Graph
-from genkit_export.read import read
-from genkit_export.registry import ARCHITECTURES
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "sample"
 MODELS = ("biggan", "dcgan", "progressive", "wgan")
@@ -34,12 +32,7 @@ class TestEveryModel:
             assert picture.width > 200
 
     def test_the_graph_is_the_checkpoint(self, name: str) -> None:
-        path = WEIGHTS / name / "checkpoint.safetensors"
-        description = describe(read(path))
-        assert description is not None
-        row = ARCHITECTURES[description.architecture]
-        network = row.network(row.config(**description.config))
-        load_weights(path, network)
+        network = load_network(WEIGHTS / name)
         sampler = sample.Sampler(network).eval()
         graph = Graph(WEIGHTS / name / "generate.fp32.onnx")
         for count in (1, 5):

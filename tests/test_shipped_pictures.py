@@ -10,17 +10,15 @@ import pytest
 import skimage
 import torch
 from PIL import Image
+from references import load_network
 from shell import genkit, pipeline
 
 from genkit import load
 from genkit.images import Picture
 from genkit.model import open_model, verify
-from genkit_export.checkpoints.genkit import describe, load_weights
 from genkit_export.cyclegan import PictureGenerator
 from genkit_export.inpaint import Inpainter
 from genkit_export.parity import Graph
-from genkit_export.read import read
-from genkit_export.registry import ARCHITECTURES
 from inpaint_quality import ANCHORS, holes_of, measure
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -47,11 +45,7 @@ class TestEveryModel:
             assert sample.width > 200
 
     def test_the_graph_is_the_checkpoint(self, folder: Path) -> None:
-        description = describe(read(folder / "checkpoint.safetensors"))
-        assert description is not None
-        row = ARCHITECTURES[description.architecture]
-        network = row.network(row.config(**description.config))
-        load_weights(folder / "checkpoint.safetensors", network)
+        network = load_network(folder)
         (role,) = open_model(folder).card.graphs
         graph = Graph(folder / f"{role}.fp32.onnx")
         picture = torch.from_numpy(photograph("coffee.png")[None, :96, :160].copy())
