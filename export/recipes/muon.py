@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from precision import HALF
+
 
 class Muon(Optimizer):
     """Steps along the orthogonal factor of the momentum of each weight (outputs, ...), all that
@@ -57,15 +59,18 @@ class Muon(Optimizer):
             momenta.append(state["momentum"])
         torch._foreach_mul_(momenta, group["momentum"])
         torch._foreach_add_(momenta, gradients)
-        directions = orthogonal(
-            torch.stack(torch._foreach_add(gradients, momenta, alpha=group["momentum"]))
-        )
+        updates = torch._foreach_add(gradients, momenta, alpha=group["momentum"])
+        if gradients[0].is_cuda:
+            directions = orthogonal(torch.stack(updates)).unbind()
+        else:  # where products of a stack are slower, and those of bfloat16 quicker if it has them
+            half = torch.bfloat16 if HALF else torch.float32
+            directions = tuple(orthogonal(update.to(half)) for update in updates)
         size = group["lr"]
         if group["rms"] is not None:
             size *= group["rms"] * max(shape) ** 0.5
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         for weight, direction in zip(weights, directions, strict=True):
-            weight.add_(direction.view(weight.shape), alpha=-size)
+            weight.add_(direction.view(weight.shape).to(weight.dtype), alpha=-size)
 
 
 def orthogonal(x: Tensor, iterations: int = 5) -> Tensor:

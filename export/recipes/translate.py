@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cpu import SmoothedCrossEntropy, use_fast_dropout
 from genkit_export import export_checkpoint
@@ -27,11 +28,13 @@ from genkit_export.checkpoints import genkit as own
 from genkit_export.quantize import calibrate
 from genkit_export.search import greedy
 from loop import Loop, LoopConfig, descend
+from muon import Muon
 from options import recipe_options, use_all_cores
 from precision import autocast, hardware
 from translate_data import (
     HELD_OUT_PERCENT,
     Corpus,
+    Pair,
     Variation,
     batches,
     encode,
@@ -42,7 +45,7 @@ from translate_data import (
 from translate_quality import Quality, cased_bleu, show, table
 
 VARIATION = Variation()
-LOOP = LoopConfig(steps=4600, warmup=1000, average=0.9985)
+LOOP = LoopConfig(steps=4600, warmup=200, decay=0.8, average=0.9985)
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,22 @@ class Hyperparameters:
     dropout: float = 0.1
     label_smoothing: float = 0.1
 
+    muon_rate: float = 1e-3
+    """Of the matrices in the layers, which Muon trains. Adam has the rest."""
     learning_rate: float = 1e-3  # 7e-4 at the peak, then falling with 1 / sqrt(step)
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-9
     weight_decay: float = 0.01  # none
     clip_norm: float = 1.0  # none
-    batch_tokens: int = 5000  # 25,000
-    multi30k_copies: int = 3
+    batch_tokens: int = 6000  # 25,000
+    multi30k_copies: int = 2
     """How often an epoch sees Multi30k for each time that it sees Tatoeba."""
+    phrase_copies: int = 8
+    """How often it sees the phrases."""
+    software_pairs: int = 80_000
+    """How many pairs of software and manuals an epoch draws, of handbooks, of the dictionary."""
+    handbook_pairs: int = 6_000
+    dictionary_pairs: int = 25_000
     longest: int = 128
     """Pairs with more tokens on a side are left out."""
     calibration_pairs: int = 2000
@@ -89,6 +100,20 @@ class Hyperparameters:
         )
 
 
+def mixture(corpus: Corpus, hp: Hyperparameters, rng: random.Random) -> list[Pair]:
+    """The pairs of an epoch: all of everyday language, and a part of the rest."""
+    drawn = (
+        corpus.tatoeba + hp.multi30k_copies * corpus.multi30k + hp.phrase_copies * corpus.phrases
+    )
+    for pairs, count in (
+        (corpus.software, hp.software_pairs),
+        (corpus.handbooks, hp.handbook_pairs),
+        (corpus.dictionary, hp.dictionary_pairs),
+    ):
+        drawn += rng.sample(pairs, min(count, len(pairs)))
+    return drawn
+
+
 def training_batches(
     corpus: Corpus, tokenizer: Tokenizer, hp: Hyperparameters, start: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -97,9 +122,8 @@ def training_batches(
     seen = epoch = 0
     while True:
         rng = random.Random(f"{hp.seed}/{epoch}")
-        pairs = [vary(pair, corpus.tatoeba, hp.variation, rng) for pair in corpus.tatoeba]
-        for _ in range(hp.multi30k_copies):
-            pairs += [vary(pair, corpus.multi30k, hp.variation, rng) for pair in corpus.multi30k]
+        drawn = mixture(corpus, hp, rng)
+        pairs = [vary(pair, corpus.tatoeba, hp.variation, rng) for pair in drawn]
         rows = [row for row in encode(tokenizer, pairs) if max(map(len, row)) <= hp.longest]
         for batch in batches(rows, hp.batch_tokens, pad_id, rng):
             seen += 1
@@ -121,6 +145,25 @@ def loss_of(model: Transformer, source: Tensor, target: Tensor, smoothing: float
         logits = F.linear(hidden[real], model.embedding.weight[:pad_id], model.output_bias[:pad_id])
         loss: Tensor = SmoothedCrossEntropy.apply(logits, target[real], smoothing)
     return loss
+
+
+def optimizers_of(model: Transformer, hp: Hyperparameters) -> dict[str, Optimizer]:
+    """Muon for the matrices inside the layers, Adam for the embeddings and all that is no matrix."""
+    matrices = [
+        p for p in (*model.encoder.parameters(), *model.decoder.parameters()) if p.dim() > 1
+    ]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    muon = Muon(matrices, hp.muon_rate, weight_decay=hp.weight_decay, rms=0.2)
+    adam = torch.optim.AdamW(
+        rest,
+        hp.learning_rate,
+        betas=hp.betas,
+        eps=hp.eps,
+        weight_decay=hp.weight_decay,
+        fused=True,
+    )
+    return {"muon": muon, "adam": adam}
 
 
 def translate(model: Transformer, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
@@ -157,15 +200,8 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
     if init:
         own.load_weights(init, model)
     use_fast_dropout(model)
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        hp.learning_rate,
-        betas=hp.betas,
-        eps=hp.eps,
-        weight_decay=hp.weight_decay,
-        fused=True,
-    )
-    loop = Loop(out, hp.loop, {"model": model}, {"adam": optimizer}, averaged="model")
+    optimizers = optimizers_of(model, hp)
+    loop = Loop(out, hp.loop, {"model": model}, optimizers, averaged="model")
     if resume:
         loop.resume()
     stream = training_batches(corpus, tokenizer, hp, loop.step)
@@ -174,7 +210,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
         model.train()
         source, target = next(stream)
         loss = loss_of(model, source, target, hp.label_smoothing)
-        norm = descend(optimizer, loss, hp.clip_norm)
+        norm = descend(optimizers.values(), loss, hp.clip_norm)
         with torch.no_grad():
             model.embedding.weight[model.config.pad_id].zero_()
         return {"loss": loss.detach(), "norm": norm}
@@ -187,9 +223,10 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
             "multi30k_bleu": cased_bleu(greedily, corpus.multi30k_valid[:500]),
         }
         for source in (
-            "Where is the train station?",
+            "Hello.",
+            "File not found",
             "I don't know what to do.",
-            "Zoë likes 猫 🙂.",
+            "Please send @1 to @2 before 5 o'clock.",
         ):
             print(source, "|", *translate(average, tokenizer, [source]), flush=True)
         return sum(figures.values()), figures

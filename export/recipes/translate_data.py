@@ -6,6 +6,7 @@ import json
 import random
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,34 +48,116 @@ def held_out(source: str) -> bool:
     return int.from_bytes(digest[:4], "big") < HELD_OUT_PERCENT / 100 * 2**32
 
 
+PHRASES = Path(__file__).with_name("phrases.en-de.tsv")
+"""Greetings, interjections, single words and buttons, which the collections hardly have."""
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """What `--data` holds: Tatoeba and Multi30k, each split into training and validation rows."""
+    """What `--data` holds, split into training and validation rows."""
 
     tatoeba: list[Pair]
     tatoeba_valid: list[Pair]
     multi30k: list[Pair]
     multi30k_valid: list[Pair]
     multi30k_test: list[Pair]
+    software: list[Pair]
+    """Messages of programs, and their manuals."""
+    software_valid: list[Pair]
+    handbooks: list[Pair]
+    dictionary: list[Pair]
+    """Words and phrases that the other tables use."""
+    phrases: list[Pair]
 
     @classmethod
     def read(cls, data: Path) -> "Corpus":
-        """Hold `HELD_OUT_PERCENT` of Tatoeba's English sentences out; one row of each is kept to
-        score.
+        """Hold `HELD_OUT_PERCENT` of the English sentences of each table out; of Tatoeba's and the
+        software's one row of each is kept to score. The software, the handbooks and the dictionary
+        are left out where the folder does not have them.
         """
-        tatoeba = read_pairs(data / "tatoeba.en-de.tsv.gz")
-        held = {source.lower(): (source, target) for source, target in tatoeba}
+        tatoeba, tatoeba_valid = _split(read_pairs(data / "tatoeba.en-de.tsv.gz"))
+        multi30k, _ = _split(read_pairs(data / "multi30k.train.en-de-fr.tsv.gz"))
+        software, software_valid = _split(_optional(data / "software-and-manuals.en-de.tsv.gz"))
+        handbooks, _ = _split(_optional(data / "handbooks.en-de.tsv.gz"))
+        software, handbooks = filter_pairs(software), filter_pairs(handbooks)
+        dictionary, _ = _split(_optional(data / "dictionary.en-de.tsv.gz"))
         return cls(
-            tatoeba=[pair for pair in tatoeba if not held_out(pair[0])],
-            tatoeba_valid=[pair for pair in held.values() if held_out(pair[0])],
-            multi30k=[
-                pair
-                for pair in read_pairs(data / "multi30k.train.en-de-fr.tsv.gz")
-                if not held_out(pair[0])
-            ],
+            tatoeba=tatoeba,
+            tatoeba_valid=tatoeba_valid,
+            multi30k=multi30k,
             multi30k_valid=read_pairs(data / "multi30k.val.en-de-fr.tsv.gz"),
             multi30k_test=read_pairs(data / "multi30k.test_2016_flickr.en-de-fr.tsv.gz"),
+            software=software,
+            software_valid=filter_pairs(software_valid),
+            handbooks=handbooks,
+            dictionary=known_words(dictionary, tatoeba + multi30k + software),
+            phrases=read_phrases(PHRASES),
         )
+
+
+def _optional(path: Path) -> list[Pair]:
+    return read_pairs(path) if path.exists() else []
+
+
+def _split(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """Rows to train with, and one row for each sentence that is held out."""
+    held = {source.lower(): (source, target) for source, target in pairs if held_out(source)}
+    return [pair for pair in pairs if not held_out(pair[0])], list(held.values())
+
+
+def filter_pairs(pairs: Sequence[Pair]) -> list[Pair]:
+    """Pairs that look like translations: both sides have words, one is not much longer than the
+    other, and a sentence is not left in English.
+    """
+
+    def sound(source: str, target: str) -> bool:
+        short, long = sorted((len(source), len(target)))
+        letters = sum(map(str.isalpha, source)) + sum(map(str.isalpha, target))
+        return (
+            long <= 300
+            and long <= 2.2 * short + 12
+            and letters > 0.6 * (len(source) + len(target))
+            and (source != target or " " not in source)
+        )
+
+    return [pair for pair in pairs if sound(*pair)]
+
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def known_words(entries: Sequence[Pair], pairs: Sequence[Pair], least: int = 5) -> list[Pair]:
+    """Dictionary entries of at most four words, all of which the pairs use `least` times on their
+    side; of an English entry the translation whose rarest word is used most.
+    """
+    used: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for pair in pairs:
+        for count, text in zip(used, pair, strict=True):
+            count.update(_WORD.findall(text))
+            count.update({word.lower() for word in _WORD.findall(text) if word[0].isupper()})
+    best: dict[str, tuple[int, str]] = {}
+    for source, target in entries:
+        words = _WORD.findall(source), _WORD.findall(target)
+        if not all(0 < len(side) <= 4 for side in words) or re.search(r"[()/;|<>\[\]]", target):
+            continue
+        rarest = [min(count[w] for w in side) for count, side in zip(used, words, strict=True)]
+        if min(rarest) >= least and rarest[1] > best.get(source, (0, ""))[0]:
+            best[source] = (rarest[1], target)
+    return [(source, target) for source, (_, target) in best.items()]
+
+
+def read_phrases(path: Path) -> list[Pair]:
+    """The phrases of a tab-separated file as they stand, and with a full stop or an exclamation
+    mark or, if they ask, a question mark.
+    """
+    pairs: list[Pair] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        source, target = line.split("\t")
+        pairs.append((source, target))
+        asks = re.match(r"(wh|how|and you|really|forgot)", source.lower())
+        if source[-1].isalnum():
+            pairs += [(source + mark, target + mark) for mark in ("?" if asks else ".!")]
+    return pairs
 
 
 def train_vocabulary(texts: Sequence[str], size: int, alphabet: int) -> Tokenizer:
@@ -138,7 +221,7 @@ class Variation:
 
     rename: float = 0.35
     """A name that stands on both sides becomes another name."""
-    copy: float = 0.1
+    copy: float = 0.05
     """A name becomes, or the end gains, a string to be copied: smileys, other scripts, numbers."""
     join: float = 0.08
     """Two or more pairs become one."""
@@ -148,6 +231,13 @@ class Variation:
     """Both sides in capital letters."""
     lower: float = 0.02
     """The source in small letters, the target as it is."""
+    title: float = 0.01
+    """The Words Of The Source Like These, the target as it is."""
+    stand_in: float = 0.15
+    """Words that stand on both sides (names, numbers) become stand-ins: `@1`, `@2`, ..., which the
+    text around the network puts in place of what is no language."""
+    add_stand_in: float = 0.03
+    """A stand-in is added at an end of both sides."""
 
 
 NAMES = """Anna Ben Clara David Emma Felix Greta Hannah Isaac Julia Karl Laura Max Nina Oliver Paula
@@ -186,7 +276,7 @@ def copyable(rng: random.Random) -> str:
 def vary(pair: Pair, others: Sequence[Pair], rate: Variation, rng: random.Random) -> Pair:
     """One training pair, changed at random."""
     source, target = pair
-    if rng.random() < rate.join:
+    if source[-1:] in ".!?" and rng.random() < rate.join:
         for other in rng.choices(others, k=rng.choice((1, 1, 1, 2, 3, 5))):
             source, target = f"{source} {other[0]}", f"{target} {other[1]}"
     shared = [n for n in set(_NAME.findall(source)) if re.search(rf"\b{n}\b", target)]
@@ -202,11 +292,52 @@ def vary(pair: Pair, others: Sequence[Pair], rate: Variation, rng: random.Random
             source, target = f"{extra} {source}", f"{extra} {target}"
     elif rng.random() < rate.strip and source[-1:] == target[-1:] and source[-1:] in ".!?":
         source, target = source[:-1], target[:-1]
+    if rng.random() < rate.stand_in:
+        source, target = with_stand_ins(source, target, rng)
+    if rng.random() < rate.add_stand_in:
+        source, target = add_stand_in(source, target, rng)
     if rng.random() < rate.upper:
         source, target = source.upper(), target.upper()
     elif rng.random() < rate.lower:
         source = source.lower()
+    elif rng.random() < rate.title:
+        source = re.sub(r"\b[a-z]", lambda letter: letter[0].upper(), source)
     return source, target
+
+
+_COPIED = re.compile(r"(?<![\w.,@'-])(?:[A-Z][\w-]*|\d[\d.,:]*\d|\d)(?![\w'-])")
+
+
+def with_stand_ins(source: str, target: str, rng: random.Random) -> Pair:
+    """Both sides with the words that stand once on each replaced by stand-ins."""
+    shared = [
+        word
+        for word in dict.fromkeys(_COPIED.findall(source))
+        if len(re.findall(rf"(?<![\w.,-]){re.escape(word)}(?![\w-])", source)) == 1
+        and len(re.findall(rf"(?<![\w.,-]){re.escape(word)}(?![\w-])", target)) == 1
+    ]
+    # Mostly in the order in which the runtime numbers them, sometimes not.
+    numbers = list(range(1, 10)) if rng.random() < 0.7 else rng.sample(range(1, 10), 9)
+    for word, number in zip(shared, numbers, strict=False):
+        pattern = rf"(?<![\w.,-]){re.escape(word)}(?![\w-])"
+        source = re.sub(pattern, f"@{number}", source)
+        target = re.sub(pattern, f"@{number}", target)
+    return source, target
+
+
+def add_stand_in(source: str, target: str, rng: random.Random) -> Pair:
+    """Both sides with a stand-in before or after, as a list, a link or an emoji would stand."""
+    number = rng.choice([n for n in range(1, 10) if f"@{n}" not in source])
+    left, right = rng.choice((("", ""), ("", ""), ("(", ")"), ('"', '"'), ("- ", "")))
+    mark = f"{left}@{number}{right}"
+    kind = rng.random()
+    if kind < 0.4:
+        return f"{source} {mark}", f"{target} {mark}"
+    if kind < 0.7:
+        return f"{mark} {source}", f"{mark} {target}"
+    if kind < 0.85 and source[-1:] == target[-1:] and source[-1:] in ".!?":
+        return f"{source[:-1]}: {mark}{source[-1]}", f"{target[:-1]}: {mark}{target[-1]}"
+    return f"{mark}: {source}", f"{mark}: {target}"
 
 
 def encode(tokenizer: Tokenizer, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
