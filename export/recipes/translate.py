@@ -311,7 +311,9 @@ def figures_of(results: Mapping[tuple[str, int], Quality]) -> list[dict[str, Any
             ("BLEU of lower-cased tokens", "Multi30k test_2016", quality.multi30k_tokenised),
             ("cased sacreBLEU", "Multi30k test_2016", quality.multi30k_cased),
             ("cased sacreBLEU", "Tatoeba, held out", quality.tatoeba_cased),
+            ("cased sacreBLEU", "messages of software, held out", quality.software_cased),
             ("accepted translations of 50", "everyday sentences", quality.everyday),
+            ("accepted translations of 100", "phrases", quality.phrases),
         )
     ]
 

@@ -3,8 +3,8 @@
     python export/recipes/translate_quality.py --data DIR [--model en-de]
 
 Prints, for each precision, greedy and with the default beam: tokenised and cased BLEU on Multi30k
-test_2016, cased BLEU on held-out Tatoeba sentences, and how many everyday sentences match an
-accepted translation.
+test_2016, cased BLEU on held-out Tatoeba sentences and on held-out messages of software, and how
+many everyday sentences and phrases become one of their accepted translations.
 """
 
 import argparse
@@ -18,22 +18,27 @@ from sacremoses import MosesPunctNormalizer, MosesTokenizer
 import genkit
 from translate_data import Corpus, Pair
 
-EVERYDAY = Path(__file__).parents[2] / "tests" / "data" / "everyday.tsv"
+ACCEPTED = Path(__file__).parents[2] / "tests" / "data"
+EVERYDAY, PHRASES = ACCEPTED / "everyday.tsv", ACCEPTED / "phrases.en-de.tsv"
+"""English, and its accepted translations."""
 BEAMS = (1, 4)
+SOFTWARE_ROWS = 1000
 
 Translate = Callable[[Sequence[str]], list[str]]
 
 
 @dataclass(frozen=True)
 class Quality:
-    """BLEU figures, and everyday sentences that match out of 50."""
+    """BLEU figures, and how many of 50 everyday sentences and of 100 phrases match."""
 
     multi30k_tokenised: float
     """Lower-cased, punctuation normalised, Moses tokens: the measure of Multi30k papers."""
     multi30k_cased: float
     """sacreBLEU, 13a, cased, raw text."""
     tatoeba_cased: float
+    software_cased: float
     everyday: int
+    phrases: int
 
 
 def measure(translate: Translate, corpus: Corpus) -> Quality:
@@ -45,13 +50,15 @@ def measure(translate: Translate, corpus: Corpus) -> Quality:
         multi30k_tokenised=tokenised_bleu(captions, references),
         multi30k_cased=sacrebleu.corpus_bleu(captions, [references]).score,
         tatoeba_cased=cased_bleu(translate, tatoeba),
-        everyday=everyday(translate),
+        software_cased=cased_bleu(translate, corpus.software_valid[:SOFTWARE_ROWS]),
+        everyday=accepted(translate, EVERYDAY),
+        phrases=accepted(translate, PHRASES),
     )
 
 
-def everyday(translate: Translate) -> int:
-    """How many of the everyday sentences become one of their accepted translations."""
-    rows = [line.split("\t") for line in EVERYDAY.read_text(encoding="utf-8").splitlines()]
+def accepted(translate: Translate, path: Path) -> int:
+    """How many texts of a file become one of their accepted translations."""
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     found = translate([row[0] for row in rows])
     return sum(text in row[1:] for text, row in zip(found, rows, strict=True))
 
@@ -90,10 +97,12 @@ def table(model: str, corpus: Corpus) -> dict[tuple[str, int], Quality]:
 
 
 def show(results: dict[tuple[str, int], Quality]) -> str:
-    lines = ["precision  beam  Multi30k lc tok  Multi30k cased  Tatoeba cased  everyday"]
+    lines = [
+        "precision  beam  Multi30k lc tok  Multi30k cased  Tatoeba cased  software cased  everyday  phrases"
+    ]
     lines += [
         f"{precision:9}  {beam:4}  {q.multi30k_tokenised:15.2f}  {q.multi30k_cased:14.2f}  "
-        f"{q.tatoeba_cased:13.2f}  {q.everyday:5}/50"
+        f"{q.tatoeba_cased:13.2f}  {q.software_cased:14.2f}  {q.everyday:5}/50  {q.phrases:4}/100"
         for (precision, beam), q in results.items()
     ]
     return "\n".join(lines)

@@ -2,9 +2,11 @@
 
 import json
 import random
+import re
 import unicodedata
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,20 @@ from torch import Tensor, nn
 from cpu import FastDropout, SmoothedCrossEntropy, use_fast_dropout
 from loop import Loop, LoopConfig, descend
 from muon import Muon, orthogonal
-from translate_data import Variation, batches, encode, held_out, train_vocabulary, vary
+from translate_data import (
+    PHRASES,
+    Variation,
+    add_stand_in,
+    batches,
+    encode,
+    filter_pairs,
+    held_out,
+    known_words,
+    read_phrases,
+    train_vocabulary,
+    vary,
+    with_stand_ins,
+)
 
 
 class TestLoop:
@@ -259,6 +274,16 @@ class TestVocabulary:
         assert [t for t in tokens if t.strip("▁").isdigit()] == ["1", "2", "1", "2", "1"]
 
 
+NEVER = Variation(**dict.fromkeys((field.name for field in fields(Variation)), 0.0))
+
+
+class InOrder(random.Random):
+    """Numbers stand-ins as they come."""
+
+    def random(self) -> float:
+        return 0.0
+
+
 class TestPairs:
     def test_all_translations_of_a_sentence_fall_on_one_side(self) -> None:
         words = [f"sentence {i}" for i in range(20_000)]
@@ -268,7 +293,7 @@ class TestPairs:
 
     def test_a_variation_keeps_the_pair_a_pair(self) -> None:
         rng = random.Random(0)
-        always = Variation(rename=1, copy=1, join=0, strip=0, upper=0, lower=0)
+        always = replace(NEVER, rename=1, copy=1)
         for _ in range(50):
             source, target = vary(("Tom is here.", "Tom ist hier."), [], always, rng)
             assert (source == "Tom is here.") == (target == "Tom ist hier.")
@@ -278,13 +303,60 @@ class TestPairs:
 
     def test_a_name_on_one_side_only_stays(self) -> None:
         rng = random.Random(0)
-        rename = Variation(rename=1, copy=0, join=0, strip=0, upper=0, lower=0)
+        rename = replace(NEVER, rename=1)
         assert vary(("Tom's dog.", "Sein Hund."), [], rename, rng) == ("Tom's dog.", "Sein Hund.")
 
     def test_without_rates_nothing_changes(self) -> None:
-        never = Variation(rename=0, copy=0, join=0, strip=0, upper=0, lower=0)
         pair = ("Tom is here.", "Tom ist hier.")
-        assert vary(pair, [pair], never, random.Random(0)) == pair
+        assert vary(pair, [pair], NEVER, random.Random(0)) == pair
+
+    def test_what_stands_on_both_sides_becomes_a_stand_in(self) -> None:
+        pair = ("Tom met Mary in Rome at 7.30, not in May.", "Tom traf Mary um 7.30 in Rom.")
+        assert with_stand_ins(*pair, InOrder()) == (
+            "@1 met @2 in Rome at @3, not in May.",
+            "@1 traf @2 um @3 in Rom.",
+        )
+
+    def test_what_stands_twice_on_a_side_stays(self) -> None:
+        pair = ("Tom and Tom saw Tom's 7 dogs.", "Tom und Tom sahen 7 Hunde.")
+        assert with_stand_ins(*pair, InOrder()) == (
+            "Tom and Tom saw Tom's @1 dogs.",
+            "Tom und Tom sahen @1 Hunde.",
+        )
+
+    def test_an_added_stand_in_is_on_both_sides_and_new(self) -> None:
+        rng = random.Random(0)
+        for _ in range(50):
+            sides = add_stand_in("@1 is here.", "@1 ist hier.", rng)
+            marks = [re.findall(r"@\d", side) for side in sides]
+            assert sorted(marks[0]) == sorted(marks[1])
+            assert len(set(marks[0])) == 2
+
+    def test_pairs_that_are_no_translations_are_left_out(self) -> None:
+        good = [("Open the file.", "Die Datei öffnen."), ("Linux", "Linux")]
+        bad = [
+            ("Open the file.", "Open the file."),
+            ("Yes", "Das ist eine sehr lange Erklärung, die hier nicht hingehört."),
+            ("%%% --- !!! a", "%%% --- !!! b"),
+        ]
+        assert filter_pairs(good + bad) == good
+
+    def test_a_dictionary_gives_the_words_that_are_used(self) -> None:
+        entries = [
+            ("dog", "Köter"), ("dog", "Hund"), ("dog", "Hund (m)"), ("rarity", "Rarität"),
+            ("the old dog of my house", "der alte Hund meines Hauses"),
+        ]  # fmt: skip
+        pairs = [("My dog sees the dog.", "Mein Hund sieht den Hund.")] * 5
+        pairs += [("A dog!", "Köter!")] * 5
+        assert known_words(entries, pairs) == [("dog", "Hund")]
+
+    def test_phrases_come_with_the_marks_that_fit(self) -> None:
+        phrases = read_phrases(PHRASES)
+        assert ("Yes", "Ja") in phrases
+        assert ("Yes.", "Ja.") in phrases
+        assert ("How are you?", "Wie geht es dir?") in phrases
+        assert ("How are you.", "Wie geht es dir.") not in phrases
+        assert ("Please wait...", "Bitte warten ...") in phrases
 
     def test_batches_hold_every_row_once_within_the_budget(self) -> None:
         tokenizer = train_vocabulary(TEXTS, 400, 60)
