@@ -46,7 +46,7 @@ from loop import Loop, LoopConfig, descend
 from muon import Muon
 from options import recipe_options, use_all_cores
 from precision import autocast, hardware
-from translate_data import HELD_OUT_PERCENT
+from translate_corpus import HELD_OUT_PERCENT
 
 MASKING = Masking(rate=0.25)
 VARIATION = Variation()

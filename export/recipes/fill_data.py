@@ -20,7 +20,7 @@ from tokenizers import (
 )
 from torch import Tensor
 
-from translate_data import held_out
+from translate_corpus import held_out
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PAD, UNK, CLS, SEP, MASK = range(5)

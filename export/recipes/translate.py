@@ -1,19 +1,22 @@
-"""Train the shipped English-German Transformer on Tatoeba and Multi30k.
+"""Train the shipped translation models, from scratch or from another one's weights.
 
-    python export/recipes/translate.py --data DIR --out DIR [--resume | --init CHECKPOINT]
+    python export/recipes/translate.py --data DIR --out DIR [--languages en-de] [--resume | --init CHECKPOINT]
 
-The data folder holds `tatoeba.en-de.tsv.gz` and `multi30k.{train,val,test_2016_flickr}.en-de-fr.tsv.gz`:
-gzipped, tab-separated, English first and German second. The output folder ends with
-`checkpoint.safetensors`, `tokenizer.json` and the exported model in `model`, measured.
+The data folder holds `tatoeba.en-{de,fr}.tsv.gz` and
+`multi30k.{train,val,test_2016_flickr}.en-de-fr.tsv.gz`, and for German may hold
+`software-and-manuals.en-de.tsv.gz`, `handbooks.en-de.tsv.gz` and `dictionary.en-de.tsv.gz`: gzipped,
+tab-separated, English first. The output folder ends with `checkpoint.safetensors`,
+`tokenizer.json` and the exported model in `model`, measured. A model of the same pair the other
+way round is a good `--init`: it has the vocabulary and knows the words.
 """
 
+import json
 import random
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,20 +34,19 @@ from loop import Loop, LoopConfig, descend
 from muon import Muon
 from options import recipe_options, use_all_cores
 from precision import autocast, hardware
-from translate_data import (
-    HELD_OUT_PERCENT,
-    Corpus,
-    Pair,
-    Variation,
-    batches,
-    encode,
-    pad,
-    train_vocabulary,
-    vary,
-)
-from translate_quality import Quality, cased_bleu, show, table
+from translate_card import card_of, figures_of
+from translate_corpus import Corpus, Languages, Pair
+from translate_data import batches, encode, pad, train_vocabulary
+from translate_quality import cased_bleu, show, table
+from translate_variation import Variation, vary
 
 VARIATION = Variation()
+SAMPLES = {
+    "en": ("Hello.", "File not found", "Please send @1 to @2 before 5 o'clock."),
+    "de": ("Hallo.", "Datei nicht gefunden", "Bitte schicken Sie @1 vor 5 Uhr an @2."),
+    "fr": ("Bonjour.", "Fichier introuvable", "Envoyez @1 à @2 avant 5 heures, s'il vous plaît."),
+}
+"""Translated for the log at every validation."""
 LOOP = LoopConfig(steps=4600, warmup=200, decay=0.8, average=0.9985)
 
 
@@ -52,6 +54,7 @@ LOOP = LoopConfig(steps=4600, warmup=200, decay=0.8, average=0.9985)
 class Hyperparameters:
     """Ours, with the value of "Attention Is All You Need" (base) where it differs."""
 
+    languages: Languages = ("en", "de")
     vocab_size: int = 8000  # 37,000
     alphabet: int = 160
     """Characters with a token of their own; all others are spelled in bytes."""
@@ -194,7 +197,7 @@ def load_vocabulary(out: Path, corpus: Corpus, hp: Hyperparameters, init: Path |
 def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperparameters) -> None:
     torch.manual_seed(hp.seed)
     out.mkdir(parents=True, exist_ok=True)
-    corpus = Corpus.read(data)
+    corpus = Corpus.read(data, hp.languages)
     tokenizer = load_vocabulary(out, corpus, hp, init)
     model = Transformer(hp.network())
     if init:
@@ -222,12 +225,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
             "tatoeba_bleu": cased_bleu(greedily, corpus.tatoeba_valid[:500]),
             "multi30k_bleu": cased_bleu(greedily, corpus.multi30k_valid[:500]),
         }
-        for source in (
-            "Hello.",
-            "File not found",
-            "I don't know what to do.",
-            "Please send @1 to @2 before 5 o'clock.",
-        ):
+        for source in SAMPLES[hp.languages[0]]:
             print(source, "|", *translate(average, tokenizer, [source]), flush=True)
         return sum(figures.values()), figures
 
@@ -252,78 +250,35 @@ def finish(
     ranges = calibrate(
         model, batches(rows, hp.batch_tokens, hp.network().pad_id, random.Random(hp.seed))
     )
-    card = card_of(hp, seconds)
+    lines = map(json.loads, (out / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    curve = [line for line in lines if "tatoeba_bleu" in line]
+    origin = {
+        "arguments": asdict(hp),
+        "minutes": round(seconds / 60),
+        "hardware": hardware("2 CPU cores"),
+        "curve": curve,
+    }
+    card = card_of(hp.network(), hp.languages, corpus, origin)
     description = own.Description("transformer", asdict(hp.network()), card, ranges)
     own.write(path, model, description)
     export_checkpoint(path, out / "model", overwrite=True, report=print)
-    results = table(str(out / "model"), corpus)
+    results = table(str(out / "model"), corpus, hp.languages)
     print(show(results))
     card["origin"]["figures"] = figures_of(results)
     own.write(path, model, replace(description, card=card))
     export_checkpoint(path, out / "model", overwrite=True)
 
 
-def card_of(hp: Hyperparameters, seconds: float) -> dict[str, Any]:
-    """What the model's card says besides what the export finds out."""
-    network = hp.network()
-    return {
-        "task": "translate",
-        "name": "en-de",
-        "description": "English to German: everyday sentences and descriptions of pictures",
-        "license": "research and education only (Multi30k); Tatoeba is CC BY 2.0",
-        "tags": ["default"],
-        "text": {
-            "tokenizer": {"source": "tokenizer.json", "target": "tokenizer.json"},
-            "languages": {"source": ["en"], "target": ["de"]},
-            "decoder_start_id": network.pad_id,
-            "eos_id": network.eos_id,
-            "pad_id": network.pad_id,
-            "suppress_ids": [1],  # <unk>: every character can be spelled in bytes
-            "max_positions": network.max_positions,
-        },
-        "origin": {
-            "recipe": "export/recipes/translate.py",
-            "arguments": asdict(hp),
-            "minutes": round(seconds / 60),
-            "hardware": hardware("2 CPU cores"),
-            "data": [
-                {
-                    "name": "Tatoeba English-German sentence pairs (manythings.org/anki, 2018)",
-                    "license": "CC BY 2.0",
-                },
-                {
-                    "name": "Multi30k, training set (multi30k/dataset)",
-                    "license": "non-commercial research and education",
-                },
-            ],
-            "held_out": f"{HELD_OUT_PERCENT} % of Tatoeba, by a hash of the lower-cased English",
-            "figures": [],
-        },
-    }
-
-
-def figures_of(results: Mapping[tuple[str, int], Quality]) -> list[dict[str, Any]]:
-    """The card's figures, in the order of the table that `translate_quality.py` prints."""
-    return [
-        {"measure": f"{measure} ({precision}, beam {beam})", "on": on, "value": round(value, 2)}
-        for (precision, beam), quality in results.items()
-        for measure, on, value in (
-            ("BLEU of lower-cased tokens", "Multi30k test_2016", quality.multi30k_tokenised),
-            ("cased sacreBLEU", "Multi30k test_2016", quality.multi30k_cased),
-            ("cased sacreBLEU", "Tatoeba, held out", quality.tatoeba_cased),
-            ("cased sacreBLEU", "messages of software, held out", quality.software_cased),
-            ("accepted translations of 50", "everyday sentences", quality.everyday),
-            ("accepted translations of 100", "phrases", quality.phrases),
-        )
-    ]
-
-
 def main() -> None:
     parser = recipe_options(__doc__, LOOP.steps)
+    pairs = [f"{a}-{b}" for other in ("de", "fr") for a, b in (("en", other), (other, "en"))]
+    parser.add_argument("--languages", choices=pairs, default="en-de", help="source and target")
     parser.add_argument("--learning-rate", type=float, default=Hyperparameters.learning_rate)
     options = parser.parse_args()
     use_all_cores()
+    source, target = options.languages.split("-")
     hp = Hyperparameters(
+        languages=(source, target),
         learning_rate=options.learning_rate,
         loop=replace(LOOP, steps=options.steps, minutes=options.minutes),
     )

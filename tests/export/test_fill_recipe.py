@@ -32,7 +32,7 @@ from fill_data import (
 from fill_quality import Quality, show, validation_batches
 from genkit_export.read import header, read
 from loop import LoopConfig
-from translate_data import held_out
+from translate_corpus import held_out
 
 WORDS = "the a dog cat man moon barked sang played singing playing night day on in all".split()
 

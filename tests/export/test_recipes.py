@@ -1,5 +1,6 @@
 """What training stands on: the loop, the cheap layers, and the parallel text."""
 
+import gzip
 import json
 import random
 import re
@@ -18,20 +19,16 @@ from torch import Tensor, nn
 from cpu import FastDropout, SmoothedCrossEntropy, use_fast_dropout
 from loop import Loop, LoopConfig, descend
 from muon import Muon, orthogonal
-from translate_data import (
-    PHRASES,
-    Variation,
-    add_stand_in,
-    batches,
-    encode,
+from translate_corpus import (
+    Corpus,
     filter_pairs,
     held_out,
     known_words,
+    phrases_file,
     read_phrases,
-    train_vocabulary,
-    vary,
-    with_stand_ins,
 )
+from translate_data import batches, encode, train_vocabulary
+from translate_variation import Variation, add_stand_in, vary, with_stand_ins
 
 
 class TestLoop:
@@ -274,6 +271,15 @@ class TestVocabulary:
         assert [t for t in tokens if t.strip("▁").isdigit()] == ["1", "2", "1", "2", "1"]
 
 
+def write_tables(folder: Path) -> None:
+    tables = {"tatoeba.en-de": "I am tired.\tIch bin müde.\n"}
+    for name in ("train", "val", "test_2016_flickr"):
+        tables[f"multi30k.{name}.en-de-fr"] = "A dog.\tEin Hund.\tUn chien.\n"
+    for name, text in tables.items():
+        with gzip.open(folder / f"{name}.tsv.gz", "wt", encoding="utf-8") as file:
+            file.write(text)
+
+
 NEVER = Variation(**dict.fromkeys((field.name for field in fields(Variation)), 0.0))
 
 
@@ -351,12 +357,22 @@ class TestPairs:
         assert known_words(entries, pairs) == [("dog", "Hund")]
 
     def test_phrases_come_with_the_marks_that_fit(self) -> None:
-        phrases = read_phrases(PHRASES)
+        phrases = read_phrases(phrases_file("de"))
         assert ("Yes", "Ja") in phrases
         assert ("Yes.", "Ja.") in phrases
         assert ("How are you?", "Wie geht es dir?") in phrases
         assert ("How are you.", "Wie geht es dir.") not in phrases
         assert ("Please wait...", "Bitte warten ...") in phrases
+
+    def test_a_corpus_the_other_way_round(self, tmp_path: Path) -> None:
+        write_tables(tmp_path)
+        forward = Corpus.read(tmp_path, ("en", "de"))
+        back = Corpus.read(tmp_path, ("de", "en"))
+        assert forward.tatoeba == [("I am tired.", "Ich bin müde.")]
+        assert back.tatoeba == [("Ich bin müde.", "I am tired.")]
+        assert back.multi30k_test == [("Ein Hund.", "A dog.")]
+        assert ("Ja", "Yes") in back.phrases
+        assert back.software == []
 
     def test_batches_hold_every_row_once_within_the_budget(self) -> None:
         tokenizer = train_vocabulary(TEXTS, 400, 60)
