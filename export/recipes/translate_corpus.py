@@ -31,6 +31,10 @@ Languages = tuple[str, str]
 """Source and target: English, and German or French."""
 
 
+MARKS = {"fr": {"!": " !", "?": " ?"}}
+"""How a language writes punctuation marks, where it differs from English."""
+
+
 def other_than_english(languages: Languages) -> str:
     (other,) = set(languages) - {"en"}
     return other
@@ -83,7 +87,7 @@ class Corpus:
             software_valid=software_valid,
             handbooks=filter_pairs(handbooks),
             dictionary=known_words(dictionary, tatoeba + captions + software),
-            phrases=read_phrases(phrases_file(other)),
+            phrases=read_phrases(other),
         )
         return read if languages[0] == "en" else read.turned()
 
@@ -148,15 +152,16 @@ def known_words(entries: Sequence[Pair], pairs: Sequence[Pair], least: int = 5) 
     return [(source, target) for source, (_, target) in best.items()]
 
 
-def read_phrases(path: Path) -> list[Pair]:
-    """The phrases of a tab-separated file as they stand, and with a full stop or an exclamation
-    mark or, if they ask, a question mark.
+def read_phrases(other: str) -> list[Pair]:
+    """The phrases of English and another language as they stand, and with a full stop or an
+    exclamation mark or, if they ask, a question mark.
     """
     pairs: list[Pair] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    marks = {mark: MARKS.get(other, {}).get(mark, mark) for mark in ".!?"}
+    for line in phrases_file(other).read_text(encoding="utf-8").splitlines():
         source, target = line.split("\t")
         pairs.append((source, target))
         asks = re.match(r"(wh|how|and you|really|forgot)", source.lower())
         if source[-1].isalnum():
-            pairs += [(source + mark, target + mark) for mark in ("?" if asks else ".!")]
+            pairs += [(source + mark, target + marks[mark]) for mark in ("?" if asks else ".!")]
     return pairs

@@ -24,7 +24,6 @@ from translate_corpus import (
     filter_pairs,
     held_out,
     known_words,
-    phrases_file,
     read_phrases,
 )
 from translate_data import batches, encode, train_vocabulary
@@ -357,12 +356,13 @@ class TestPairs:
         assert known_words(entries, pairs) == [("dog", "Hund")]
 
     def test_phrases_come_with_the_marks_that_fit(self) -> None:
-        phrases = read_phrases(phrases_file("de"))
+        phrases = read_phrases("de")
         assert ("Yes", "Ja") in phrases
         assert ("Yes.", "Ja.") in phrases
         assert ("How are you?", "Wie geht es dir?") in phrases
         assert ("How are you.", "Wie geht es dir.") not in phrases
         assert ("Please wait...", "Bitte warten ...") in phrases
+        assert ("How are you?", "Comment allez-vous ?") in read_phrases("fr")
 
     def test_a_corpus_the_other_way_round(self, tmp_path: Path) -> None:
         write_tables(tmp_path)
