@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ from genkit.devices import default_threads
 from genkit.errors import UsageError
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions, open_session
+from genkit.session import Closing, Workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,7 +122,7 @@ class Search:
             future.cancel()
 
 
-class Decoder:
+class Decoder(Closing):
     """A sequence-to-sequence graph, ready to run. Raises what ``open_session`` raises."""
 
     def __init__(self, model: Model, role: str, options: RuntimeOptions) -> None:
@@ -135,7 +136,7 @@ class Decoder:
         self.session = open_session(model, role, options, threads=1)
         on_cpu = self.session.device == "cpu"
         self.threads = (options.threads or default_threads()) if on_cpu else 1
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="genkit")
+        self._pool = Workers(self.threads)
 
     def search(
         self,

@@ -7,7 +7,6 @@ together. An answer does not depend on what else is asked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from genkit.devices import default_threads
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions, open_session
+from genkit.session import Closing, Workers
 
 __all__ = ["Beams", "Found", "MaskedModel", "Query"]
 
@@ -42,7 +42,7 @@ class Found(NamedTuple):
     target_scores: list[float]
 
 
-class MaskedModel:
+class MaskedModel(Closing):
     """A graph that fills masks, ready to run. Raises what ``open_session`` raises."""
 
     def __init__(self, model: Model, role: str, options: RuntimeOptions) -> None:
@@ -56,7 +56,7 @@ class MaskedModel:
         self.session = open_session(model, role, options, threads=1)
         on_cpu = self.session.device == "cpu"
         self.threads = (options.threads or default_threads()) if on_cpu else 1
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="genkit")
+        self._pool = Workers(self.threads)
 
     def ask(self, queries: Iterable[Query], top: int = 1) -> Iterator[Found]:
         """The answers to queries, in order, each with the ``top`` likeliest tokens."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from genkit.errors import GenkitError, UsageError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Streams", "atomic_file", "captured_output", "json_line"]
 
 PROGRAM = "genkit"
+_capturing = RLock()
 
 
 @dataclass
@@ -208,10 +210,13 @@ def captured_output() -> Iterator[Callable[[], str]]:
     Libraries that print by themselves (ONNX Runtime's providers do, to both) must not reach
     a pipe: this holds for Python's streams and, below them, for file descriptors 1 and 2. The
     block is given a function that returns what was caught so far.
+
+    The streams are those of the whole process: one block runs at a time (or within another, in
+    the same thread), and what other threads write meanwhile is caught as well.
     """
     import tempfile
 
-    with tempfile.TemporaryFile(buffering=0) as sink:
+    with _capturing, tempfile.TemporaryFile(buffering=0) as sink:
 
         def caught() -> str:
             _flush_c()

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import genkit  # noqa: F401  # turns ONNX Runtime's telemetry off, before anything imports it
+
 __all__ = ["export_checkpoint", "inspect_checkpoint"]
 
 

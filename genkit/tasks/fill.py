@@ -15,6 +15,7 @@ from genkit.errors import InputError, UsageError
 from genkit.masked import Beams, Found, MaskedModel, Query
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions
+from genkit.session import Closing
 from genkit.text import Tokenizer
 
 __all__ = ["Answer", "Filler", "Filling", "JointFilling", "JointFillings", "Likelihood"]
@@ -120,7 +121,7 @@ class _Text:
         return text
 
 
-class Filler:
+class Filler(Closing):
     """A masked language model, ready to use.
 
         fill = genkit.load("fill")

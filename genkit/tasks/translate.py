@@ -17,6 +17,7 @@ from genkit.decoding import BATCH_TOKENS, Decoder, Decoding, Search, Sentence
 from genkit.errors import UsageError
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions
+from genkit.session import Closing
 from genkit.text import Tokenizer, split_sentences
 
 __all__ = ["Hypothesis", "Translation", "Translator"]
@@ -62,7 +63,7 @@ class Translation:
         return self.hypotheses[0].score
 
 
-class Translator:
+class Translator(Closing):
     """A translation model, ready to use.
 
         translate = genkit.load("translate", "en-de")
