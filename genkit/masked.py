@@ -59,7 +59,10 @@ class MaskedModel(Closing):
         self._pool = Workers(self.threads)
 
     def ask(self, queries: Iterable[Query], top: int = 1) -> Iterator[Found]:
-        """The answers to queries, in order, each with the ``top`` likeliest tokens."""
+        """The answers to queries, in order, each with the ``top`` likeliest tokens.
+
+        Raises MemoryError if a query does not fit into memory.
+        """
         waiting = iter(queries)
         while chunk := list(islice(waiting, CHUNK)):
             answers: dict[int, Found] = {}
@@ -70,7 +73,19 @@ class MaskedModel(Closing):
             yield from (answers[i] for i in range(len(chunk)))
 
     def _run(self, queries: Sequence[Query], batch: Sequence[int], top: int) -> list[Found]:
-        """Answer the queries with the numbers of ``batch``."""
+        """Answer the queries with the numbers of ``batch``: in parts where memory does not suffice.
+
+        Raises MemoryError if one query is too much.
+        """
+        try:
+            return self._answer(queries, batch, top)
+        except MemoryError:
+            if len(batch) == 1:
+                raise
+        half = len(batch) // 2
+        return self._run(queries, batch[:half], top) + self._run(queries, batch[half:], top)
+
+    def _answer(self, queries: Sequence[Query], batch: Sequence[int], top: int) -> list[Found]:
         import numpy as np
 
         chosen = [queries[i] for i in batch]
@@ -106,7 +121,6 @@ class Beams:
 
     row: tuple[int, ...]
     columns: tuple[int, ...]
-    windowed: bool
     states: list[tuple[float, dict[int, int]]] = field(default_factory=lambda: [(0.0, {})])
     """Log probability and column -> token."""
 
