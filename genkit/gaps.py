@@ -146,13 +146,15 @@ class Likelihood:
 def split(text: str) -> tuple[str, ...]:
     """What stands before, between and after the gaps of a text, and the gaps, in turn."""
     parts = MASK.split(text)
-    kept = parts[:1]
+    kept = []
+    between = [parts[0]]
     for i in range(1, len(parts), 2):
         if _is_gap(parts, i):
-            kept += parts[i : i + 2]
+            kept += ["".join(between), parts[i]]
+            between = [parts[i + 1]]
         else:
-            kept[-1] += parts[i] + parts[i + 1]
-    return tuple(kept)
+            between += parts[i : i + 2]
+    return (*kept, "".join(between))
 
 
 def _is_gap(parts: list[str], place: int) -> bool:

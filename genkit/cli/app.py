@@ -143,6 +143,8 @@ def _run(arguments: list[str], streams: Streams) -> int:
     except typer.TyperException as error:  # Typer did not understand the arguments
         where = getattr(error, "ctx", None)
         hint = f"{where.command_path} --help" if where else None
+        if hint and _may_be_text(error, where):
+            hint += "; an argument that begins with a dash comes after --"
         streams.error(" ".join(error.format_message().split()).rstrip("."), hint)
         return ExitCode.USAGE
     except GenkitError as error:
@@ -150,6 +152,15 @@ def _run(arguments: list[str], streams: Streams) -> int:
         streams.report(error)
         return error.exit_code
     return ExitCode.OK
+
+
+def _may_be_text(error: typer.TyperException, context: Any) -> bool:
+    """Whether an option that is not there, and is like none that is, may be meant as text."""
+    return (
+        type(error).__name__ == "NoSuchOption"
+        and not getattr(error, "possibilities", None)
+        and any(param.param_type_name == "argument" for param in context.command.params)
+    )
 
 
 def _show_origin(streams: Streams) -> None:
