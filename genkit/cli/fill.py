@@ -23,6 +23,7 @@ from genkit.cli.options import (
     text_option,
 )
 from genkit.errors import ExitCode, InputError, UsageError
+from genkit.memory import TOO_LARGE
 from genkit.streams import json_line
 from genkit.text import Line, LineReader
 
@@ -164,7 +165,12 @@ def fill(
                         )
                     if result.unknown:
                         streams.warn(f"{where}: the model knows none of its words")
-                out.writelines(write(line, result, error))
+                try:
+                    out.writelines(write(line, result, error))
+                except MemoryError:
+                    failed = True
+                    streams.error(f"{where}: {TOO_LARGE}")
+                    out.writelines(write(line, None, TOO_LARGE))
             out.flush()
     if failed:
         raise typer.Exit(ExitCode.INPUT_FAILED)

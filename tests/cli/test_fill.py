@@ -282,3 +282,23 @@ def test_the_command_line_is_parsed_without_heavy_imports() -> None:
         "assert not heavy, heavy\n"
     )
     assert python(program).err == ""
+
+
+def test_a_line_whose_result_is_too_large_to_write_fails_alone(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genkit.cli import fill as command
+
+    json_line = command.json_line
+
+    def narrow(record: Any) -> bytes:
+        if len(record["masks"] or ()) > 2:
+            raise MemoryError
+        return json_line(record)
+
+    monkeypatch.setattr(command, "json_line", narrow)
+    code, out, err = run("--json", "a ___ ___ ___", "a ___")
+    bad, good = map(json.loads, out.splitlines())
+    assert (code, err) == (1, "genkit: line 1: does not fit into memory\n")
+    assert (bad["masks"], bad["error"]) == (None, "does not fit into memory")
+    assert good["error"] is None
