@@ -11,10 +11,15 @@ ONNX Runtime, and so does every part of the command line that does not run a gra
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# ONNX Runtime otherwise keeps a device id and a database of events in the user's cache, and asks
+# for a host of Microsoft's to send them to. It looks when it is imported, and never again.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
     from genkit.errors import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ from genkit.devices import default_threads
 from genkit.errors import UsageError
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions, open_session
+from genkit.session import Closing, Workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +35,10 @@ LEAST = {
     "no_repeat_ngram_size": 0,
     "n_best": 1,
 }
+# Setting -> the most that it can be.
+MOST = {"beam_size": 1024, "no_repeat_ngram_size": 1 << 16}
+BATCH_BEAMS = 16
+"""Beams up to which a batch is as large as it is asked to be; with more it is the smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,10 @@ class Decoding:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name.replace('_', ' ')} must be at least {least}, is {value}")
+        for name, most in MOST.items():
+            value = getattr(self, name)
+            if value > most:
+                raise UsageError(f"{name.replace('_', ' ')} must be at most {most}, is {value}")
         if not self.repetition_penalty > 0:
             raise UsageError(f"repetition penalty must be above 0, is {self.repetition_penalty}")
         if not math.isfinite(self.length_penalty):
@@ -105,7 +114,9 @@ class Search:
         self._batches = batches
 
     def result(self) -> dict[Sentence, Found]:
-        """Wait for what was found for each sentence. Raises what running the graph raised."""
+        """Wait for what was found for each sentence. Raises what running the graph raised:
+        MemoryError if a sentence does not fit into memory.
+        """
         try:
             return {
                 sentence: found
@@ -121,7 +132,7 @@ class Search:
             future.cancel()
 
 
-class Decoder:
+class Decoder(Closing):
     """A sequence-to-sequence graph, ready to run. Raises what ``open_session`` raises."""
 
     def __init__(self, model: Model, role: str, options: RuntimeOptions) -> None:
@@ -135,7 +146,7 @@ class Decoder:
         self.session = open_session(model, role, options, threads=1)
         on_cpu = self.session.device == "cpu"
         self.threads = (options.threads or default_threads()) if on_cpu else 1
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="genkit")
+        self._pool = Workers(self.threads)
 
     def search(
         self,
@@ -147,16 +158,17 @@ class Decoder:
     ) -> Search:
         """Begin to search for the output of each sentence; one that comes twice is done once.
 
-        A batch has at most ``batch_tokens`` source tokens, padding counted, or one sentence.
-        Scores are 0 where neither the search nor the caller needs them. Raises UsageError for
+        A batch has at most ``batch_tokens`` source tokens, padding counted, or one sentence; with
+        more than 16 beams as many fewer, for memory grows with their product. Scores are 0 where neither the search nor the caller needs them. Raises UsageError for
         settings that the model cannot follow.
         """
         unique = list(dict.fromkeys(sentences))
         self._check(unique, decoding, batch_tokens)
+        tokens = max(batch_tokens * BATCH_BEAMS // max(decoding.beam_size, BATCH_BEAMS), 1)
         return Search(
             [
                 (batch, self._pool.submit(self._run, batch, decoding, scores))
-                for batch in make_batches(unique, batch_tokens, self.threads)
+                for batch in make_batches(unique, tokens, self.threads)
             ]
         )
 
@@ -173,6 +185,22 @@ class Decoder:
             raise UsageError(f"batch tokens must be at least 1, is {batch_tokens}")
 
     def _run(self, batch: Sequence[Sentence], decoding: Decoding, scores: bool) -> list[Found]:
+        """Run a batch: in parts where memory does not suffice.
+
+        Raises MemoryError if one sentence is too much.
+        """
+        try:
+            return self._run_at_once(batch, decoding, scores)
+        except MemoryError:
+            if len(batch) == 1:
+                raise
+        half = len(batch) // 2
+        first = self._run(batch[:half], decoding, scores)
+        return first + self._run(batch[half:], decoding, scores)
+
+    def _run_at_once(
+        self, batch: Sequence[Sentence], decoding: Decoding, scores: bool
+    ) -> list[Found]:
         feeds: dict[str, NDArray[Any]] = {
             "input_ids": self._pad([sentence.source for sentence in batch]),  # (batch, source)
             "prefix_ids": self._pad([sentence.prefix for sentence in batch]),  # (batch, prefix)

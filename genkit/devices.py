@@ -11,10 +11,10 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from genkit.errors import UsageError
+from genkit.once import once
 
 __all__ = [
     "CPU",
@@ -69,7 +69,7 @@ def parse_device(text: str) -> Device | None:
     return Device("cuda", int(match[1] or 0)) if text.startswith("cuda") else Device(text)
 
 
-@cache
+@once
 def probe_driver() -> Driver:
     """Ask NVIDIA's driver for its devices: a fraction of a millisecond where there is none."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -90,7 +90,7 @@ def probe_driver() -> Driver:
     return Driver(tuple(names), f"the NVIDIA driver has {len(names)} device(s)")
 
 
-@cache
+@once
 def bfloat16_units() -> bool | None:
     """Whether the processor multiplies bfloat16 in hardware (AVX512_BF16 or AMX).
 

@@ -7,7 +7,6 @@ together. An answer does not depend on what else is asked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from genkit.devices import default_threads
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions, open_session
+from genkit.session import Closing, Workers
 
 __all__ = ["Beams", "Found", "MaskedModel", "Query"]
 
@@ -42,7 +42,7 @@ class Found(NamedTuple):
     target_scores: list[float]
 
 
-class MaskedModel:
+class MaskedModel(Closing):
     """A graph that fills masks, ready to run. Raises what ``open_session`` raises."""
 
     def __init__(self, model: Model, role: str, options: RuntimeOptions) -> None:
@@ -56,10 +56,13 @@ class MaskedModel:
         self.session = open_session(model, role, options, threads=1)
         on_cpu = self.session.device == "cpu"
         self.threads = (options.threads or default_threads()) if on_cpu else 1
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="genkit")
+        self._pool = Workers(self.threads)
 
     def ask(self, queries: Iterable[Query], top: int = 1) -> Iterator[Found]:
-        """The answers to queries, in order, each with the ``top`` likeliest tokens."""
+        """The answers to queries, in order, each with the ``top`` likeliest tokens.
+
+        Raises MemoryError if a query does not fit into memory.
+        """
         waiting = iter(queries)
         while chunk := list(islice(waiting, CHUNK)):
             answers: dict[int, Found] = {}
@@ -70,7 +73,19 @@ class MaskedModel:
             yield from (answers[i] for i in range(len(chunk)))
 
     def _run(self, queries: Sequence[Query], batch: Sequence[int], top: int) -> list[Found]:
-        """Answer the queries with the numbers of ``batch``."""
+        """Answer the queries with the numbers of ``batch``: in parts where memory does not suffice.
+
+        Raises MemoryError if one query is too much.
+        """
+        try:
+            return self._answer(queries, batch, top)
+        except MemoryError:
+            if len(batch) == 1:
+                raise
+        half = len(batch) // 2
+        return self._run(queries, batch[:half], top) + self._run(queries, batch[half:], top)
+
+    def _answer(self, queries: Sequence[Query], batch: Sequence[int], top: int) -> list[Found]:
         import numpy as np
 
         chosen = [queries[i] for i in batch]
@@ -106,7 +121,6 @@ class Beams:
 
     row: tuple[int, ...]
     columns: tuple[int, ...]
-    windowed: bool
     states: list[tuple[float, dict[int, int]]] = field(default_factory=lambda: [(0.0, {})])
     """Log probability and column -> token."""
 

@@ -13,14 +13,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genkit.errors import first_line
-from genkit.streams import captured_output
+from genkit.library_output import hushed
+from genkit.once import once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +93,7 @@ class _Named:
     name: str
 
 
-@cache
+@once
 def find_engine(ort: Any) -> tuple[Engine | None, str, str]:
     """The way to OpenVINO on this machine; or None, why there is none, and the cure.
 
@@ -103,7 +104,7 @@ def find_engine(ort: Any) -> tuple[Engine | None, str, str]:
         if find_spec(package) is None:
             continue
         try:
-            with captured_output():
+            with hushed():
                 engine = find(ort)
         except Exception as error:  # ONNX Runtime's have no base of their own
             reason = f"{package} does not load: {first_line(error)}"
@@ -131,14 +132,29 @@ def _find_package(_: Any) -> Engine:
 def import_quietly() -> Any:
     """The module ``openvino`` without its converter, which tells Intel over the network that it
     was imported; the module itself does without, where it is not to be had.
+
+    Other threads can import the converter meanwhile.
     """
     if OWN_PACKAGE in sys.modules or CONVERTER in sys.modules:
         return import_module(OWN_PACKAGE)
-    sys.modules[CONVERTER] = None  # type: ignore[assignment]  # it cannot be imported
+    without = _Without(CONVERTER)
+    sys.meta_path.insert(0, without)
     try:
         return import_module(OWN_PACKAGE)
     finally:
-        del sys.modules[CONVERTER]
+        sys.meta_path.remove(without)
+
+
+class _Without:
+    """An import hook by which a module is not to be had in the thread that made the hook."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._thread = get_ident()
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name == self._name and get_ident() == self._thread:
+            raise ModuleNotFoundError(f"no module named {name!r} here", name=name)
 
 
 def open_graph(ort: Any, path: Path, settings: Any, precision: str) -> tuple[Any, str]:
@@ -156,7 +172,7 @@ def open_graph(ort: Any, path: Path, settings: Any, precision: str) -> tuple[Any
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
         "INFERENCE_NUM_THREADS": str(settings.intra_op_num_threads),
     }
-    with captured_output():
+    with hushed():
         try:
             return engine.open(path, settings, config), ""
         except Exception as error:

@@ -12,10 +12,10 @@ ONNX Runtime; none of them has run on a GPU yet.
 from __future__ import annotations
 
 import re
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from genkit.card import PRECISIONS, Card
@@ -29,15 +29,14 @@ from genkit.devices import (
     probe_driver,
 )
 from genkit.errors import ModelError, RuntimeUnavailableError, UsageError, first_line
+from genkit.library_output import hushed, owns_process
 from genkit.model import Model
+from genkit.once import once
 from genkit.openvino import find_engine, open_graph
-from genkit.streams import captured_output
+from genkit.session import Session
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = [
     "RuntimeOptions",
@@ -52,12 +51,11 @@ __all__ = [
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
 INSTALL_CUDA = "pip install 'genkit-onnx[cuda]' (NVIDIA's libraries, 2 GB)"
+MOST_THREADS = 1024
 OR_CPU = "; or use --device cpu"
 # The severities of ONNX Runtime's default logger. Its own setting per session does not
 # silence the providers.
 LOG_ERRORS, LOG_NOTHING = 3, 4
-# What ONNX Runtime says when it is out of memory, on the CPU and on CUDA.
-OUT_OF_MEMORY = re.compile(r"bad.?alloc|failed to allocate|out of memory", re.IGNORECASE)
 # A graph of one node, y = x, to try a provider with.
 IDENTITY = bytes.fromhex(
     "080a3a370a100a017812017922084964656e746974791201675a0f0a0178120a"
@@ -67,48 +65,15 @@ IDENTITY = bytes.fromhex(
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """Where and how to run: what --device, --precision and --threads say."""
+    """Where and how to run: what --device, --precision and --threads say. Raises UsageError."""
 
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
 
-
-class Session:
-    """A graph that is ready to run."""
-
-    def __init__(
-        self, session: Any, device: Device, precision: str, threads: int, reason: str
-    ) -> None:
-        self._session = session
-        self.device = str(device)
-        self.precision = precision
-        self.threads = threads
-        self.reason = reason
-        """Why it runs on this device, for a person at -v."""
-        self.inputs: tuple[str, ...] = tuple(spec.name for spec in session.get_inputs())
-        self.outputs: tuple[str, ...] = tuple(spec.name for spec in session.get_outputs())
-
-    def run(
-        self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
-    ) -> list[np.ndarray[Any, Any]]:
-        """Run the graph; returns the named outputs, or all of them, in order.
-
-        Raises MemoryError where ONNX Runtime cannot have the memory that it needs.
-        """
-        wanted = self.outputs if outputs is None else outputs
-        try:
-            result: list[np.ndarray[Any, Any]] = self._session.run(list(wanted), dict(feeds))
-        except Exception as error:  # ONNX Runtime's have no base of their own
-            if OUT_OF_MEMORY.search(str(error)):
-                raise MemoryError(first_line(error)) from error
-            raise
-        return result
-
-    @property
-    def summary(self) -> str:
-        """The device, why it is this one, the precision and the threads: for people to read."""
-        return f"{self.device} ({self.reason}), {self.precision}, {self.threads} thread(s)"
+    def __post_init__(self) -> None:
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise UsageError(f"there are 1 to {MOST_THREADS} threads, not {self.threads}")
 
 
 def open_session(
@@ -156,8 +121,8 @@ def open_session(
             raise RuntimeUnavailableError(f"cannot use OpenVINO: {cause}", hint="use --device cpu")
         warnings.warn(f"OpenVINO is not used: {cause}", RuntimeWarning, stacklevel=2)
     precision = choose_precision(model.card, role, "cpu", options.precision)
-    session = _cpu_session(model, role, precision, _settings(count, spinning))
-    return Session(session, CPU, precision, count, reason)
+    open_one = partial(_cpu_session, model, role, precision, count, spinning)
+    return Session(open_one(), CPU, precision, count, reason, reopen=open_one)
 
 
 def cuda_status() -> tuple[bool, str, str]:
@@ -206,12 +171,16 @@ def choose_precision(card: Card, role: str, kind: str, asked: str) -> str:
     return asked
 
 
-@cache
+@once
 def onnxruntime() -> Any:
-    """The module ``onnxruntime``, silenced. Raises RuntimeUnavailableError with the cure."""
+    """The module ``onnxruntime``, silenced. Raises RuntimeUnavailableError with the cure.
+
+    A program that had imported it before keeps its own setting for what is logged.
+    """
+    ours = owns_process() or "onnxruntime" not in sys.modules
     try:
         # Some releases print about GPUs that they cannot find while they are imported.
-        with captured_output():
+        with hushed():
             import onnxruntime as module
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
@@ -223,7 +192,10 @@ def onnxruntime() -> Any:
         raise RuntimeUnavailableError(
             f"ONNX Runtime does not load: {error}", hint="genkit info tells which builds are there"
         ) from error
-    module.set_default_logger_severity(LOG_NOTHING)
+    if ours:
+        module.set_default_logger_severity(LOG_NOTHING)
+    # For a program that imported it before genkit could turn that off (see genkit/__init__.py).
+    getattr(module, "disable_telemetry_events", lambda: None)()
     return module
 
 
@@ -294,7 +266,8 @@ def _settings(threads: int, spinning: bool) -> Any:
     return settings
 
 
-def _cpu_session(model: Model, role: str, precision: str, settings: Any) -> Any:
+def _cpu_session(model: Model, role: str, precision: str, threads: int, spinning: bool) -> Any:
+    settings = _settings(threads, spinning)
     path = model.graph(role, precision)
     # SkipLayerNormalization takes 147 us at 256 rows; Add and LayerNormalization take 19.
     disabled = ["SkipLayerNormFusion"] if model.card.text is not None else []
@@ -314,7 +287,7 @@ def _cuda_session(
     """A session on a GPU, or None and the reason why there is none.
 
     ONNX Runtime tells the reason only in its log, and its loader of NVIDIA's libraries prints
-    to stdout: both are caught.
+    to stdout: the command line catches both.
     """
     ort = onnxruntime()
     options = {
@@ -324,8 +297,10 @@ def _cuda_session(
         # TF32 keeps ten bits of each factor: not what fp32 promises.
         "use_tf32": str(int(precision != "fp32")),
     }
-    with captured_output() as caught:
-        ort.set_default_logger_severity(LOG_ERRORS)
+    ours = owns_process()
+    with hushed() as caught:
+        if ours:
+            ort.set_default_logger_severity(LOG_ERRORS)
         try:
             ort.preload_dlls()
             session = ort.InferenceSession(
@@ -336,9 +311,11 @@ def _cuda_session(
         except Exception as error:
             return None, first_line(error)
         finally:
-            ort.set_default_logger_severity(LOG_NOTHING)
+            if ours:
+                ort.set_default_logger_severity(LOG_NOTHING)
         printed = caught()
     if CUDA_PROVIDER in session.get_providers():
         return session, ""
     match = re.search(r"with error: (.+)", printed) or re.search(r"(Failed to load .+)", printed)
-    return None, match[1].strip() if match else "ONNX Runtime does not say why"
+    silent = "ONNX Runtime does not say why" if ours else "'genkit info' tells why"
+    return None, match[1].strip() if match else silent

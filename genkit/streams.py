@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import stat
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from genkit.errors import GenkitError, UsageError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Streams", "atomic_file", "captured_output", "json_line"]
 
 PROGRAM = "genkit"
+_capturing = RLock()
 
 
 @dataclass
@@ -162,8 +165,21 @@ def json_line(record: Mapping[str, Any]) -> bytes:
 
     A file name that is no UTF-8 has its stray bytes as lone surrogates; they are written as
     JSON's own escapes (``\\udcff``), so the line stays valid and the name can be told again.
+    JSON has no infinite numbers and no NaN: they are null.
     """
-    return (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    try:
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(record), ensure_ascii=False)
+    return (text + "\n").encode("utf-8", "backslashreplace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
@@ -208,10 +224,13 @@ def captured_output() -> Iterator[Callable[[], str]]:
     Libraries that print by themselves (ONNX Runtime's providers do, to both) must not reach
     a pipe: this holds for Python's streams and, below them, for file descriptors 1 and 2. The
     block is given a function that returns what was caught so far.
+
+    The streams are those of the whole process: one block runs at a time (or within another, in
+    the same thread), and what other threads write meanwhile is caught as well.
     """
     import tempfile
 
-    with tempfile.TemporaryFile(buffering=0) as sink:
+    with _capturing, tempfile.TemporaryFile(buffering=0) as sink:
 
         def caught() -> str:
             _flush_c()

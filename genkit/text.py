@@ -17,7 +17,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from genkit.errors import InputError, ModelError
+from genkit.errors import InputError, ModelError, UsageError
 
 __all__ = ["Line", "LineReader", "Tokenizer", "read_chunks", "read_lines", "split_sentences"]
 
@@ -47,7 +47,8 @@ class Line:
     @property
     def weight(self) -> int:
         """About what it takes in memory, in bytes; that of an empty line is not 0."""
-        return LINE_WEIGHT + len(self.text)
+        size = len(self.text) if self.text.isascii() else len(self.text.encode())
+        return LINE_WEIGHT + size
 
 
 def read_lines(stream: BinaryIO) -> Iterator[Line]:
@@ -233,18 +234,36 @@ class Tokenizer:
         self._backend.no_padding()
         # "</s>" in a text is four characters like any other, not the end of the sentence.
         self._backend.encode_special_tokens = True
+        self.unknown_id: int | None = self._find_unknown()
+        """What stands for text that the tokeniser has no token for; None where there is no such."""
 
     def encode(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
         """The ids of each text, with the special tokens that the model wants around it, or
-        without them.
+        without them. Raises UsageError for a text that cannot be written as UTF-8.
         """
-        encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=special)
+        try:
+            encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=special)
+        except TypeError:
+            _check_unicode(texts)
+            raise
         return [encoding.ids for encoding in encodings]
 
     def encode_start(self, text: str) -> list[int]:
-        """The ids of the beginning of a text: nothing is added at its end."""
-        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        """The ids of the beginning of a text: nothing is added at its end. Raises UsageError for
+        one that cannot be written as UTF-8.
+        """
+        try:
+            ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        except TypeError:
+            _check_unicode([text])
+            raise
         return ids
+
+    def _find_unknown(self) -> int | None:
+        model = self._backend.model
+        token = getattr(model, "unk_token", None)
+        found = getattr(model, "unk_id", None) if token is None else None
+        return found if token is None else self._backend.token_to_id(token)
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The text of each row of ids: one line each, without special tokens."""
@@ -293,6 +312,15 @@ class Tokenizer:
         if not cuts or (last and begin < len(block)):
             cuts.append(len(block))
         return cuts
+
+
+def _check_unicode(texts: Sequence[str]) -> None:
+    """Raise UsageError for text with lone surrogates, as Python reads bytes that are no UTF-8."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{text[:80]!r} is no text that can be written as UTF-8") from error
 
 
 def _break(text: str, least: int, most: int, aim: int) -> int:

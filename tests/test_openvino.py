@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -24,6 +24,7 @@ from genkit import openvino, runtime
 from genkit.devices import Driver, bfloat16_units
 from genkit.errors import RuntimeUnavailableError, UsageError
 from genkit.images import Picture, encode
+from genkit.library_output import own_process
 from genkit.model import Model, open_model
 from genkit.runtime import RuntimeOptions, open_session, openvino_status
 
@@ -92,6 +93,13 @@ class Core:
 
 
 Machine = Callable[..., StandIn]
+
+
+@pytest.fixture(autouse=True)
+def command_line() -> Iterator[None]:
+    """The process is the command line's own: what libraries print is caught."""
+    with own_process():
+        yield
 
 
 @pytest.fixture

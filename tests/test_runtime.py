@@ -25,6 +25,7 @@ from genkit import runtime
 from genkit.card_json import parse_card
 from genkit.devices import CPU, Driver, probe_driver
 from genkit.errors import ModelError, RuntimeUnavailableError, UsageError
+from genkit.library_output import own_process
 from genkit.model import Model, open_model
 from genkit.runtime import RuntimeOptions, Session, choose_precision, cuda_status, open_session
 
@@ -78,6 +79,13 @@ class StandIn:
         )
         self.sessions.append(session)
         return session
+
+
+@pytest.fixture(autouse=True)
+def command_line() -> Iterator[None]:
+    """The process is the command line's own: what libraries print is caught."""
+    with own_process():
+        yield
 
 
 @pytest.fixture

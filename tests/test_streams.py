@@ -41,6 +41,15 @@ class TestData:
         assert "ü".encode() in line
         assert json.loads(line) == record
 
+    def test_what_is_no_number_is_null(self) -> None:
+        record = {"a": float("nan"), "b": [float("inf"), 1.5, {"c": -float("inf")}], "d": (True,)}
+
+        def refuse(constant: str) -> None:
+            raise AssertionError(constant)
+
+        line = json.loads(json_line(record), parse_constant=refuse)
+        assert line == {"a": None, "b": [None, 1.5, {"c": None}], "d": [True]}
+
     def test_a_name_that_is_not_utf_8_is_kept(self) -> None:
         name = os.fsdecode(b"caf\xe9.jpg")
         line = json_line({"file": name})

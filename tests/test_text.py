@@ -24,6 +24,11 @@ def lines_of(data: bytes) -> list[Line]:
     return list(read_lines(io.BytesIO(data)))
 
 
+@pytest.mark.parametrize("text", ["a line", "eine größere Zeile", "猫と犬", "😀", ""])
+def test_a_line_weighs_its_bytes(text: str) -> None:
+    assert Line(1, text, "\n").weight - Line(1, "", "\n").weight == len(text.encode())
+
+
 class TestReadLines:
     def test_line_ends_are_told_apart(self) -> None:
         assert lines_of(b"a\nb\r\n\nc") == [

@@ -1,8 +1,14 @@
 """Turns trained PyTorch checkpoints into model folders. Needs the extra `export`."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import genkit  # noqa: F401  # turns ONNX Runtime's telemetry off, before anything imports it
+
+# A request to the hub then tells its own version and Python's, and nothing else that is installed.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 __all__ = ["export_checkpoint", "inspect_checkpoint"]
 

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from genkit import __version__
 from genkit.cli.options import require_subcommand
 from genkit.errors import ExitCode, GenkitError, UsageError
+from genkit.library_output import own_process
 from genkit.streams import Streams
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -106,7 +107,7 @@ def main(args: Sequence[str] | None = None, streams: Streams | None = None) -> i
     """
     arguments = list(sys.argv[1:] if args is None else args)
     streams = Streams.of_process() if streams is None else streams
-    with warnings.catch_warnings():
+    with own_process(), warnings.catch_warnings():
         warnings.simplefilter("default", RuntimeWarning)  # the category of ours
         warnings.showwarning = lambda message, *_: streams.warn(str(message))
         try:
@@ -118,6 +119,11 @@ def main(args: Sequence[str] | None = None, streams: Streams | None = None) -> i
         except OSError as error:  # a full disk, a folder that may not be written
             _show_origin(streams)
             streams.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            streams.discard()
+            return ExitCode.INPUT_FAILED
+        except MemoryError:
+            _show_origin(streams)
+            streams.error("there is not enough memory for this")
             streams.discard()
             return ExitCode.INPUT_FAILED
         except KeyboardInterrupt:
@@ -137,6 +143,8 @@ def _run(arguments: list[str], streams: Streams) -> int:
     except typer.TyperException as error:  # Typer did not understand the arguments
         where = getattr(error, "ctx", None)
         hint = f"{where.command_path} --help" if where else None
+        if hint and _may_be_text(error, where):
+            hint += "; an argument that begins with a dash comes after --"
         streams.error(" ".join(error.format_message().split()).rstrip("."), hint)
         return ExitCode.USAGE
     except GenkitError as error:
@@ -144,6 +152,15 @@ def _run(arguments: list[str], streams: Streams) -> int:
         streams.report(error)
         return error.exit_code
     return ExitCode.OK
+
+
+def _may_be_text(error: typer.TyperException, context: Any) -> bool:
+    """Whether an option that is not there, and is like none that is, may be meant as text."""
+    return (
+        type(error).__name__ == "NoSuchOption"
+        and not getattr(error, "possibilities", None)
+        and any(param.param_type_name == "argument" for param in context.command.params)
+    )
 
 
 def _show_origin(streams: Streams) -> None:

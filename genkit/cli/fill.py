@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -20,8 +20,10 @@ from genkit.cli.options import (
     ThreadsOption,
     VerboseOption,
     streams_of,
+    text_option,
 )
 from genkit.errors import ExitCode, InputError, UsageError
+from genkit.memory import TOO_LARGE
 from genkit.streams import json_line
 from genkit.text import Line, LineReader
 
@@ -36,6 +38,8 @@ TASK = "fill"
 SMALLEST_WINDOW, LARGEST_WINDOW = 1 << 11, 1 << 15
 """Bytes of lines that are worked on at a time: of the first ones, and at most."""
 TOP = 5
+MOST_TEXTS = 64
+"""Gaps of a line whose answers are each given with the whole line: more would be the square."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -66,7 +70,10 @@ def fill(
     targets: Annotated[
         str | None,
         typer.Option(
-            metavar="WORD,WORD...", help="Rank these and nothing else.", show_default=False
+            metavar="WORD,WORD...",
+            help="Rank these and nothing else.",
+            show_default=False,
+            callback=text_option,
         ),
     ] = None,
     joint: Annotated[
@@ -90,7 +97,7 @@ def fill(
     genkit fill --top 1 --joint < gaps.txt > filled.txt
     genkit fill --score < sentences.txt | sort -gr
 
-    A gap is written [MASK], <mask> or ___. Each answer has a row, with tabs between line
+    A gap is written [MASK], <mask> or ___; the underscores of snake_case___name are none. Each answer has a row, with tabs between line
     number, number of the gap, probability, answer, and the line with it; the best come first.
     With --joint, a row has line number, probability of all answers together, the answers with
     spaces between them, and the line. With --top 1 the line alone is written. With --score,
@@ -98,11 +105,13 @@ def fill(
 
     Blank lines stay blank. A line without a gap, or that cannot be read, comes out empty, with
     a message on standard error, and the exit code is 1 at the end. In a line that is too long
-    for the model, a gap sees what is around it.
+    for the model, a gap sees what is around it. A line of which the model knows no word is
+    warned of.
 
     --json writes one object a line: line (its number), source, windowed (it was too long),
-    error, and text (the line, filled) and masks (for each gap its answers: answer, probability
-    and text of each); with --joint text and fillings (answers, probability and text of each);
+    unknown (the model knows none of its words), error, and text (the line, filled) and masks
+    (for each gap its answers: answer, probability and text of each; in a line with more than 64
+    gaps, text is null); with --joint text and fillings (answers, probability and text of each);
     with --score score, tokens and perplexity. Whatever does not apply is null.
     """
     streams = streams_of(ctx, quiet, verbose)
@@ -117,7 +126,7 @@ def fill(
     words = [word.strip() for word in targets.split(",")] if targets is not None else []
     if not all(words):
         raise UsageError("--targets has an empty word", hint="--targets dog,cat")
-    write: Callable[[Line, Any, str | None], bytes]
+    write: Callable[[Line, Any, str | None], Iterable[bytes]]
     if score:
         write = _as_scored_json if json else _as_scored
     elif joint:
@@ -148,12 +157,20 @@ def fill(
                 if error is not None:
                     failed = True
                     streams.error(f"{where}: {error}")
-                elif result is not None and result.windowed:
-                    streams.warn(
-                        f"{where}: longer than {filler.longest} tokens: only what is around "
-                        f"each {'token' if score else 'gap'} was read"
-                    )
-                out.write(write(line, result, error))
+                elif result is not None:
+                    if result.windowed:
+                        streams.warn(
+                            f"{where}: longer than {filler.longest} tokens: only what is around "
+                            f"each {'token' if score else 'gap'} was read"
+                        )
+                    if result.unknown:
+                        streams.warn(f"{where}: the model knows none of its words")
+                try:
+                    out.writelines(write(line, result, error))
+                except MemoryError:
+                    failed = True
+                    streams.error(f"{where}: {TOO_LARGE}")
+                    out.writelines(write(line, None, TOO_LARGE))
             out.flush()
     if failed:
         raise typer.Exit(ExitCode.INPUT_FAILED)
@@ -176,55 +193,62 @@ def _usable(line: Line) -> bool:
     return line.error is None and bool(line.text.strip())
 
 
-# How a line is written. The result of one that is blank or cannot be used is None; only the
-# latter has an error.
+# How a line is written, in parts. The result of one that is blank or cannot be used is None; only
+# the latter has an error.
 
 
-def _as_text(line: Line, result: Filling | JointFillings | None, error: str | None) -> bytes:
+def _as_text(
+    line: Line, result: Filling | JointFillings | None, error: str | None
+) -> Iterator[bytes]:
     text = result.filled if result else "" if error else line.text
-    return (text + line.end).encode()
+    yield (text + line.end).encode()
 
 
-def _as_rows(line: Line, result: Filling | None, error: str | None) -> bytes:
-    rows = [
+def _as_rows(line: Line, result: Filling | None, error: str | None) -> Iterator[bytes]:
+    # One at a time: each has the whole line, and a line can have thousands of gaps.
+    rows = (
         (str(number), _short(answer.probability), answer.text, answer.filled)
         for number, answers in enumerate(result.masks if result else (), 1)
         for answer in answers
-    ]
-    return _rows(line, rows or [("",) * 4])
+    )
+    return _rows(line, rows if result else [("",) * 4])
 
 
-def _as_joint_rows(line: Line, result: JointFillings | None, error: str | None) -> bytes:
-    rows = [
+def _as_joint_rows(line: Line, result: JointFillings | None, error: str | None) -> Iterator[bytes]:
+    rows = (
         (_short(filling.probability), " ".join(filling.answers), filling.filled)
         for filling in (result.fillings if result else ())
-    ]
-    return _rows(line, rows or [("",) * 3])
+    )
+    return _rows(line, rows if result else [("",) * 3])
 
 
-def _as_scored(line: Line, result: Likelihood | None, error: str | None) -> bytes:
+def _as_scored(line: Line, result: Likelihood | None, error: str | None) -> Iterator[bytes]:
     score = f"{result.score:.4f}" if result else ""
-    return f"{score}\t{'' if error else line.text}{line.end}".encode()
+    yield f"{score}\t{'' if error else line.text}{line.end}".encode()
 
 
-def _as_json(line: Line, result: Filling | None, error: str | None) -> bytes:
+def _as_json(line: Line, result: Filling | None, error: str | None) -> Iterator[bytes]:
+    whole = result is not None and len(result.masks) <= MOST_TEXTS
     masks = result and [
-        [{"answer": a.text, "probability": a.probability, "text": a.filled} for a in answers]
+        [
+            {"answer": a.text, "probability": a.probability, "text": a.filled if whole else None}
+            for a in answers
+        ]
         for answers in result.masks
     ]
-    return _json(line, result, error, text=result and result.filled, masks=masks)
+    yield _json(line, result, error, text=result and result.filled, masks=masks)
 
 
-def _as_joint_json(line: Line, result: JointFillings | None, error: str | None) -> bytes:
+def _as_joint_json(line: Line, result: JointFillings | None, error: str | None) -> Iterator[bytes]:
     fillings = result and [
         {"answers": list(f.answers), "probability": f.probability, "text": f.filled}
         for f in result.fillings
     ]
-    return _json(line, result, error, text=result and result.filled, fillings=fillings)
+    yield _json(line, result, error, text=result and result.filled, fillings=fillings)
 
 
-def _as_scored_json(line: Line, result: Likelihood | None, error: str | None) -> bytes:
-    return _json(
+def _as_scored_json(line: Line, result: Likelihood | None, error: str | None) -> Iterator[bytes]:
+    yield _json(
         line,
         result,
         error,
@@ -234,14 +258,18 @@ def _as_scored_json(line: Line, result: Likelihood | None, error: str | None) ->
     )
 
 
-def _rows(line: Line, rows: Sequence[tuple[str, ...]]) -> bytes:
-    texts = ["\t".join((str(line.number), *row)) for row in rows]
-    return ((line.end or "\n").join(texts) + line.end).encode()
+def _rows(line: Line, rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
+    between = ""
+    for row in rows:
+        yield (between + "\t".join((str(line.number), *row))).encode()
+        between = line.end or "\n"
+    yield line.end.encode()
 
 
 def _json(line: Line, result: Result | None, error: str | None, **fields: Any) -> bytes:
     known = {"line": line.number, "source": line.text, **fields}
-    return json_line(known | {"windowed": result and result.windowed, "error": error})
+    about = {"windowed": result and result.windowed, "unknown": result and result.unknown}
+    return json_line(known | about | {"error": error})
 
 
 def _short(probability: float) -> str:

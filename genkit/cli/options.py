@@ -16,12 +16,13 @@ def translate(
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from genkit.errors import ExitCode
+from genkit.errors import ExitCode, UsageError
 from genkit.streams import Streams
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "VerboseOption",
     "require_subcommand",
     "streams_of",
+    "text_option",
 ]
 
 ModelOption = Annotated[
@@ -181,6 +183,20 @@ QualityOption = Annotated[
         show_default="95 and 90",
     ),
 ]
+
+
+def text_option(ctx: typer.Context, param: Any, value: str | None) -> str | None:
+    """The callback of an option whose value is text: the bytes of the system, read as UTF-8 in
+    every locale, as lines are. Raises UsageError for what is none.
+    """
+    if value is None or value.isascii():
+        return value
+    data = os.fsencode(value)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        where = f"byte 0x{data[error.start]:02x} at position {error.start + 1}"
+        raise UsageError(f"{param.opts[0]} is not UTF-8: {where}") from error
 
 
 def streams_of(ctx: typer.Context, quiet: int = 0, verbose: int = 0) -> Streams:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +24,7 @@ from genkit.cli.options import (
     ThreadsOption,
     VerboseOption,
     streams_of,
+    text_option,
 )
 from genkit.errors import ExitCode, ModelNotFoundError, UsageError
 from genkit.streams import json_line
@@ -112,12 +113,18 @@ def translate(
     prefix: Annotated[
         str,
         typer.Option(
-            metavar="TEXT", help="What each line's translation starts with.", show_default=False
+            metavar="TEXT",
+            help="What each line's translation starts with.",
+            show_default=False,
+            callback=text_option,
         ),
     ] = "",
     n_best: Annotated[
         int,
-        typer.Option(metavar="N", help="Write the N best: line number, score and text, by tabs."),
+        typer.Option(
+            metavar="N",
+            help="Write the N best that differ: line number, score and text, by tabs.",
+        ),
     ] = 1,
     scores: Annotated[
         bool, typer.Option("--scores", help="Write the score and a tab before each translation.")
@@ -254,9 +261,16 @@ def _translated(
         for result in results:
             translations = iter(result)
             yield [
-                (line, next(translations) if line.error is None else None)
+                (line, None) if line.error is not None else _outcome(line, next(translations))
                 for line in begun.popleft()
             ]
+
+
+def _outcome(line: Line, result: Translation) -> tuple[Line, Translation | None]:
+    """A line with its translation, or with the reason why it has none."""
+    if result.error is None:
+        return line, result
+    return replace(line, error=f"{result.error}; --beam-size 1 takes least"), None
 
 
 # How a line is written; the result of a line that cannot be used is None.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from genkit.images import Picture, composite
 from genkit.model import Model
 from genkit.pixels import Pixels, fit, resize, seen, to_bytes
 from genkit.runtime import RuntimeOptions, Session, open_session
+from genkit.session import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +42,7 @@ class Guess:
     probability: float
 
 
-class Classifier:
+class Classifier(Closing):
     """A model that names what pictures show, ready to use.
 
         classify = genkit.load("classify")
@@ -60,6 +62,7 @@ class Classifier:
         self._options = options
         self._session = open_session(model, ROLE, options)
         self._attention: Session | None = None
+        self._opening = Lock()
 
     @property
     def runs_on(self) -> str:
@@ -124,9 +127,10 @@ class Classifier:
 
     def open_attention(self) -> Session:
         """Open the graph that ``attention`` runs, once. Raises what ``attention`` raises, early."""
-        if self._attention is None:
-            self._attention = self._open_attention()
-        return self._attention
+        with self._opening:
+            if self._attention is None:
+                self._attention = self._open_attention()
+            return self._attention
 
     def _open_attention(self) -> Session:
         card = self.model.card

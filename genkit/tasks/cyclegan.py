@@ -12,6 +12,7 @@ from genkit.images import Picture, fill_hidden
 from genkit.model import Model
 from genkit.pixels import Pixels, pad, resize, tiled
 from genkit.runtime import RuntimeOptions, open_session
+from genkit.session import Closing
 
 __all__ = ["SMALLEST_TILE", "PictureTranslator", "side_by_side"]
 
@@ -21,7 +22,7 @@ OVERLAP = 8
 """A tile shares one part in so many of its side with the next."""
 
 
-class PictureTranslator:
+class PictureTranslator(Closing):
     """A model that turns pictures into pictures, ready to use.
 
         winter = genkit.load("cyclegan", "summer2winter")

@@ -1,126 +1,37 @@
 """Filling gaps: texts with masks in, what may stand there out; and how likely a text is.
 
-A mask is written ``[MASK]``, ``<mask>``, or as three underscores or more. What is filled in is
-put where the mask stood; the rest of the text stays as it was written.
+How masks are written, and what becomes of a text, is told in genkit.gaps.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from genkit.errors import InputError, UsageError
+from genkit.gaps import Answer, Filling, GappedText, JointFilling, JointFillings, Likelihood
+from genkit.gaps import split as split_gaps
 from genkit.masked import Beams, Found, MaskedModel, Query
+from genkit.memory import TOO_LARGE, in_parts
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions
+from genkit.session import Closing
 from genkit.text import Tokenizer
 
 __all__ = ["Answer", "Filler", "Filling", "JointFilling", "JointFillings", "Likelihood"]
 
 ROLE = "fill"
-MASK = re.compile(r"(\[MASK\]|<mask>|_{3,})")
-CONTINUES = "##"
-"""What WordPiece writes before a piece that goes on with the word before it."""
+TOP = 5
 BEAMS = 8
 """Joint fillings that are followed at a time, at least."""
+MOST_JOINT = 1024
+TWINS = 4
+"""How many more tokens are looked at, for those that are spelled alike."""
+MOST_TOP = 1 << 20
+"""More tokens than any vocabulary has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What may stand at a mask: ``score`` is its log probability, ``filled`` the text with it and
-    with the other masks as they were.
-    """
-
-    text: str
-    score: float
-    filled: str
-
-    @property
-    def probability(self) -> float:
-        return math.exp(self.score)
-
-
-@dataclass(frozen=True, slots=True)
-class Filling:
-    """The answers for each mask of a text, best first, and the text with the best of each.
-
-    ``windowed`` says that the text was too long, and each mask saw only what is around it.
-    """
-
-    masks: tuple[tuple[Answer, ...], ...]
-    filled: str
-    windowed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class JointFilling:
-    """Answers for all masks of a text, and the log probability of all of them together."""
-
-    answers: tuple[str, ...]
-    score: float
-    filled: str
-
-    @property
-    def probability(self) -> float:
-        return math.exp(self.score)
-
-
-@dataclass(frozen=True, slots=True)
-class JointFillings:
-    """The best joint fillings of a text, best first; ``windowed`` as in ``Filling``."""
-
-    fillings: tuple[JointFilling, ...]
-    windowed: bool
-
-    @property
-    def filled(self) -> str:
-        """The text, filled in the best way."""
-        return self.fillings[0].filled
-
-
-@dataclass(frozen=True, slots=True)
-class Likelihood:
-    """The pseudo-log-likelihood of a text (Salazar et al., 2020): the sum of the log
-    probabilities of its ``tokens`` tokens, each masked while all others are seen.
-    """
-
-    score: float
-    tokens: int
-    windowed: bool
-
-    @property
-    def perplexity(self) -> float | None:
-        """None for a text without tokens."""
-        return math.exp(-self.score / self.tokens) if self.tokens else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A text in parts: what stands before, between and after the masks, and the masks; and its
-    tokens, with the columns of the masks.
-    """
-
-    parts: tuple[str, ...]
-    row: tuple[int, ...]
-    columns: tuple[int, ...]
-
-    def filled(self, answers: dict[int, str]) -> str:
-        """The text with answers for some masks, by their number."""
-        text = ""
-        for i, part in enumerate(self.parts):
-            answer = answers.get(i // 2) if i % 2 else None
-            if answer is None:
-                text += part
-            elif answer.startswith(CONTINUES):
-                text = text.rstrip() + answer.removeprefix(CONTINUES)
-            else:
-                text += answer
-        return text
-
-
-class Filler:
+class Filler(Closing):
     """A masked language model, ready to use.
 
         fill = genkit.load("fill")
@@ -169,11 +80,21 @@ class Filler:
         probability is the product of theirs. In place of the answers for a text without masks
         stands an InputError. Raises UsageError for a target that cannot be.
         """
+        _check_list(texts)
         wanted = {target: self._pieces(target) for target in targets}
+        return in_parts(
+            lambda some: self._fill(some, wanted, top and min(top, MOST_TOP)),
+            texts,
+            InputError(TOO_LARGE),
+        )
+
+    def _fill(
+        self, texts: Sequence[str], wanted: dict[str, tuple[int, ...]], top: int | None
+    ) -> list[Filling | InputError]:
         parsed = self._parse(texts)
-        queries = [q for text in parsed for q in self._fill_queries(text, list(wanted.values()))]
-        limit = top or 5
-        found = self._masked.ask(queries, 1 if wanted else limit)
+        queries = (q for text in parsed for q in self._fill_queries(text, list(wanted.values())))
+        limit = top or TOP
+        found = self._masked.ask(queries, 1 if wanted else limit + TWINS)
         results: list[Filling | InputError] = []
         for text in parsed:
             if not text.columns:
@@ -181,12 +102,15 @@ class Filler:
                 continue
             masks = []
             for number in range(len(text.columns)):
-                best = (
-                    self._targets(found, wanted)[:top] if wanted else self._likeliest(next(found))
-                )
-                masks.append(tuple(Answer(a, score, text.filled({number: a})) for a, score in best))
-            chosen = {number: answers[0].text for number, answers in enumerate(masks)}
-            results.append(Filling(tuple(masks), text.filled(chosen), len(text.row) > self.longest))
+                if wanted:
+                    best = self._targets(found, wanted)[:top]
+                else:
+                    best = self._likeliest(next(found), limit)
+                masks.append(tuple(Answer(a, score, text, number) for a, score in best))
+            if any(math.isnan(answer.score) for answers in masks for answer in answers):
+                results.append(_no_number())
+            else:
+                results.append(Filling(tuple(masks), self._windowed(text), text.unknown, text))
         return results
 
     def fill_jointly(
@@ -198,13 +122,20 @@ class Filler:
         and every answer is seen when the next mask is filled; the best ways so far are followed
         side by side. The probability of a way is the product of those of its steps. In place of
         the answers for a text without masks, or with masks too far apart, stands an InputError.
+        Raises UsageError for a ``top`` above 1024.
         """
+        _check_list(texts)
+        if top > MOST_JOINT:
+            raise UsageError(f"at most {MOST_JOINT} joint fillings can be had, not {top}")
+        return in_parts(lambda some: self._fill_jointly(some, top), texts, InputError(TOO_LARGE))
+
+    def _fill_jointly(self, texts: Sequence[str], top: int) -> list[JointFillings | InputError]:
         parsed = self._parse(texts)
         beams: dict[int, Beams] = {}
         for i, text in enumerate(parsed):
             if text.columns and text.columns[-1] - text.columns[0] < self.longest:
                 row, columns = self._window(text.row, text.columns)
-                beams[i] = Beams(row, columns, len(text.row) > self.longest)
+                beams[i] = Beams(row, columns)
         width = max(top, BEAMS)
         while busy := [one for one in beams.values() if one.open]:
             lists = [list(one.queries()) for one in busy]
@@ -221,15 +152,25 @@ class Filler:
                 results.append(_no_mask())
         return results
 
-    def score(self, texts: Sequence[str]) -> list[Likelihood]:
-        """How likely each text is. A mask in it is seen as a mask, and not counted."""
+    def score(self, texts: Sequence[str]) -> list[Likelihood | InputError]:
+        """How likely each text is. A mask in it is seen as a mask, and not counted.
+
+        In place of the likelihood of a text that is too much for the model stands an InputError.
+        """
+        _check_list(texts)
+        return in_parts(self._score, texts, InputError(TOO_LARGE))
+
+    def _score(self, texts: Sequence[str]) -> list[Likelihood | InputError]:
         parsed = self._parse(texts)
         found = self._masked.ask(query for text in parsed for query in self._score_queries(text))
-        results = []
+        results: list[Likelihood | InputError] = []
         for text in parsed:
             count = len(text.row) - len(text.columns)
             total = math.fsum(next(found).target_scores[0] for _ in range(count))
-            results.append(Likelihood(total, count, len(text.row) > self.longest))
+            if math.isnan(total):
+                results.append(_no_number())
+            else:
+                results.append(Likelihood(total, count, self._windowed(text), text.unknown))
         return results
 
     # Tokens
@@ -243,10 +184,8 @@ class Filler:
         start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
         return tuple(whole[:start]), tuple(whole[start + len(bare) :])
 
-    def _parse(self, texts: Sequence[str]) -> list[_Text]:
-        if isinstance(texts, str):
-            raise TypeError("texts must be a list of strings; for one text: [text]")
-        split = [tuple(MASK.split(text)) for text in texts]
+    def _parse(self, texts: Sequence[str]) -> list[GappedText]:
+        split = [split_gaps(text) for text in texts]
         # A mask takes the space before it, as the word will that it hides.
         pieces = [
             part if i == len(parts) - 1 else part.rstrip()
@@ -261,8 +200,23 @@ class Filler:
             for _ in parts[1::2]:
                 columns.append(len(row))
                 row += (self._masked.mask_id, *next(encoded))
-            parsed.append(_Text(parts, tuple(row), tuple(columns)))
+            parsed.append(GappedText(parts, tuple(row), tuple(columns), self._unknown(row)))
         return parsed
+
+    def _unknown(self, row: Sequence[int]) -> bool:
+        """Whether there is something to read in a row, and the model knows nothing of it."""
+        unknown = self._tokenizer.unknown_id
+        if unknown not in row:
+            return False
+        others = dict.fromkeys(row)
+        return not any(
+            any(map(str.isalnum, *self._tokenizer.decode([[token]])))
+            for token in others
+            if token not in (unknown, self._masked.mask_id)
+        )
+
+    def _windowed(self, text: GappedText) -> bool:
+        return len(text.row) > self.longest
 
     def _pieces(self, target: str) -> tuple[int, ...]:
         """The tokens of a target. Raises UsageError."""
@@ -291,7 +245,9 @@ class Filler:
 
     # Queries, and what becomes of the answers to them
 
-    def _fill_queries(self, text: _Text, targets: Sequence[tuple[int, ...]]) -> Iterator[Query]:
+    def _fill_queries(
+        self, text: GappedText, targets: Sequence[tuple[int, ...]]
+    ) -> Iterator[Query]:
         """For each mask: one query, with all targets of one piece; then those of each longer one."""
         single = tuple(pieces[0] for pieces in targets if len(pieces) == 1)
         for column in text.columns:
@@ -301,7 +257,9 @@ class Filler:
                 if len(pieces) > 1:
                     yield from self._piece_queries(text, column, pieces)
 
-    def _piece_queries(self, text: _Text, column: int, pieces: tuple[int, ...]) -> Iterator[Query]:
+    def _piece_queries(
+        self, text: GappedText, column: int, pieces: tuple[int, ...]
+    ) -> Iterator[Query]:
         count = len(pieces)
         masks = (self._masked.mask_id,) * count
         wider = (*text.row[:column], *masks, *text.row[column + 1 :])
@@ -324,25 +282,43 @@ class Filler:
             scored.append((target, score))
         return sorted(scored, key=lambda one: -one[1])
 
-    def _likeliest(self, found: Found) -> list[tuple[str, float]]:
+    def _likeliest(self, found: Found, limit: int) -> list[tuple[str, float]]:
+        """The likeliest tokens that are spelled differently."""
         words = self._tokenizer.decode([[token] for token in found.tokens])
-        return list(zip(words, found.scores, strict=True))
+        best: dict[str, float] = {}
+        for word, score in zip(words, found.scores, strict=True):
+            best.setdefault(word, score)
+        return list(best.items())[:limit]
 
-    def _joint(self, text: _Text, beams: Beams, top: int) -> JointFillings:
-        fillings = []
-        for score, tokens in beams.states[:top]:
+    def _joint(self, text: GappedText, beams: Beams, top: int) -> JointFillings | InputError:
+        fillings: dict[str, JointFilling] = {}
+        for score, tokens in beams.states:
+            if math.isnan(score):
+                return _no_number()
             rows = [[tokens[column]] for column in beams.columns]
             answers = tuple(self._tokenizer.decode(rows))
             filled = text.filled(dict(enumerate(answers)))
-            fillings.append(JointFilling(answers, score, filled))
-        return JointFillings(tuple(fillings), beams.windowed)
+            fillings.setdefault(filled, JointFilling(answers, score, filled))
+            if len(fillings) == top:
+                break
+        return JointFillings(tuple(fillings.values()), self._windowed(text), text.unknown)
 
-    def _score_queries(self, text: _Text) -> Iterator[Query]:
+    def _score_queries(self, text: GappedText) -> Iterator[Query]:
+        columns = frozenset(text.columns)
         for column, token in enumerate(text.row):
-            if column not in text.columns:
+            if column not in columns:
                 row, (place,) = self._window(text.row, (column,))
                 masked = (*row[:place], self._masked.mask_id, *row[place + 1 :])
                 yield Query(masked, place, (token,))
+
+
+def _check_list(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise TypeError("texts must be a list of strings; for one text: [text]")
+
+
+def _no_number() -> InputError:
+    return InputError("the model computes no number for it (NaN)")
 
 
 def _no_mask() -> InputError:

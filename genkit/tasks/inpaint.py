@@ -13,6 +13,7 @@ from genkit.images import Picture, fill_hidden
 from genkit.model import Model
 from genkit.pixels import Pixels, pad, resize
 from genkit.runtime import RuntimeOptions, open_session
+from genkit.session import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ SMALLEST_MARGIN = 64
 """Pixels around a hole that the network sees, at least; a large hole has half its side."""
 
 
-class Inpainter:
+class Inpainter(Closing):
     """A model that fills holes, ready to use.
 
         fill = genkit.load("inpaint")

@@ -15,6 +15,7 @@ from genkit.model import Model
 from genkit.noise import Noise, draw
 from genkit.pixels import Pixels
 from genkit.runtime import RuntimeOptions, open_session
+from genkit.session import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class Point:
     """0 to 1: less is nearer to what is typical, 1 changes nothing."""
 
 
-class Sampler:
+class Sampler(Closing):
     """A generator of pictures, ready to use.
 
         sample = genkit.load("sample", "biggan")

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
 from genkit.decoding import BATCH_TOKENS, Decoder, Decoding, Search, Sentence
-from genkit.errors import UsageError
+from genkit.errors import InputError, UsageError
+from genkit.memory import TOO_LARGE, in_parts
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions
+from genkit.session import Closing
 from genkit.text import Tokenizer, split_sentences
 
 __all__ = ["Hypothesis", "Translation", "Translator"]
@@ -41,7 +43,7 @@ class Translation:
     """What became of a text.
 
     ``hypotheses`` has the best first. Those of a text of several sentences are the best
-    combinations of its sentences' hypotheses. Token counts are of the best one and include
+    combinations of its sentences' hypotheses, and no two are spelled alike. Token counts are of the best one and include
     end tokens. ``truncated`` says that a sentence reached its max length without an end.
     """
 
@@ -50,6 +52,8 @@ class Translation:
     source_tokens: int
     target_tokens: int
     truncated: bool
+    error: str | None = None
+    """Why there is no translation; its text is then empty."""
 
     @property
     def text(self) -> str:
@@ -62,7 +66,7 @@ class Translation:
         return self.hypotheses[0].score
 
 
-class Translator:
+class Translator(Closing):
     """A translation model, ready to use.
 
         translate = genkit.load("translate", "en-de")
@@ -116,7 +120,10 @@ class Translator:
         to: str | None = None,
         batch_tokens: int = BATCH_TOKENS,
     ) -> list[str]:
-        """The best translation of each text: ``translate`` for the settings of ``Decoding``."""
+        """The best translation of each text: ``translate`` for the settings of ``Decoding``.
+
+        Raises InputError for a text that does not fit into memory.
+        """
         decoding = Decoding(
             beam_size=beam_size,
             length_penalty=length_penalty,
@@ -129,6 +136,9 @@ class Translator:
         results = self.translate(
             texts, decoding, prefix=prefix, to=to, scores=False, batch_tokens=batch_tokens
         )
+        for result in results:
+            if result.error is not None:
+                raise InputError(result.error)
         return [result.text for result in results]
 
     def translate(
@@ -145,11 +155,12 @@ class Translator:
 
         The first sentence of a text begins with ``prefix``: one for all texts, or one each.
         ``to`` is the language of the output, for models that have several. A batch has at most
-        ``batch_tokens`` source tokens, padding counted, or one sentence. Raises UsageError for
-        settings that the model cannot follow.
+        ``batch_tokens`` source tokens, padding counted, or one sentence. A text that does not fit
+        into memory has an error in place of a translation. Raises UsageError for settings that
+        the model cannot follow.
         """
         settings = _Settings(decoding or Decoding(), prefix, to, scores, batch_tokens)
-        return self._begin(texts, settings).result()
+        return self._finish(self._begin(texts, settings))
 
     def stream(
         self,
@@ -173,9 +184,9 @@ class Translator:
                 if texts is not None:
                     begun.append(self._begin(texts, settings))
                 while begun and (texts is None or len(begun) > 1):
-                    yield begun.popleft().result()
+                    yield self._finish(begun.popleft())
             while begun:
-                yield begun.popleft().result()
+                yield self._finish(begun.popleft())
         finally:
             for job in begun:
                 job.search.cancel()
@@ -195,13 +206,33 @@ class Translator:
                     plan.append(Sentence((*start, *part), forced))
                     forced = ()
             plans.append(plan)
+        decoding = settings.decoding
+        if decoding.n_best > 1:  # different tokens can spell the same text
+            decoding = replace(decoding, n_best=decoding.beam_size)
         search = self._decoder.search(
             (part for part in chain(*plans) if isinstance(part, Sentence)),
-            settings.decoding,
+            decoding,
             scores=settings.scores,
             batch_tokens=settings.batch_tokens,
         )
-        return _Job(plans, search, self._target, settings.decoding.n_best)
+        return _Job(texts, settings, plans, search, self._target)
+
+    def _finish(self, job: _Job) -> list[Translation]:
+        """What became of the texts of a job; of a part at a time where memory does not suffice."""
+        try:
+            return job.result()
+        except MemoryError:
+            pass  # what it took is given back at the end of the block
+        prefix = job.settings.prefix
+        prefixes = [prefix] * len(job.texts) if isinstance(prefix, str) else prefix
+
+        def again(pairs: Sequence[tuple[str, str]]) -> list[Translation]:
+            texts = [text for text, _ in pairs]
+            prefixes = [prefix for _, prefix in pairs]
+            return self._begin(texts, job.settings._replace(prefix=prefixes)).result()
+
+        lost = Translation((Hypothesis("", 0.0),), 0, 0, 0, truncated=False, error=TOO_LARGE)
+        return in_parts(again, list(zip(job.texts, prefixes, strict=True)), lost)
 
     def _prefixes(self, prefix: str | Sequence[str], texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens that each text's translation starts with."""
@@ -263,11 +294,12 @@ class _Settings(NamedTuple):
 class _Job(NamedTuple):
     """Texts whose sentences are being translated."""
 
+    texts: Sequence[str]
+    settings: _Settings
     plans: list[list[str | Sentence]]
     """Each text as strings to keep and sentences to translate."""
     search: Search
     tokenizer: Tokenizer
-    n_best: int
 
     def result(self) -> list[Translation]:
         found = self.search.result()
@@ -275,7 +307,7 @@ class _Job(NamedTuple):
         texts = iter(self.tokenizer.decode(rows))
         translated = {
             sentence: Translation(
-                hypotheses=tuple(Hypothesis(next(texts), score) for score in result.scores),
+                hypotheses=_distinct([Hypothesis(next(texts), score) for score in result.scores]),
                 sentences=1,
                 source_tokens=len(sentence.source),
                 target_tokens=len(result.hypotheses[0]),
@@ -283,7 +315,7 @@ class _Job(NamedTuple):
             )
             for sentence, result in found.items()
         }
-        return [_join(plan, translated, self.n_best) for plan in self.plans]
+        return [_join(plan, translated, self.settings.decoding.n_best) for plan in self.plans]
 
 
 def _join(
@@ -292,17 +324,26 @@ def _join(
     """The translation of a text from those of its sentences."""
     sentences = [translated[part] for part in plan if isinstance(part, Sentence)]
     hypotheses = []
-    for score, texts in _best_sums([sentence.hypotheses for sentence in sentences], n_best):
+    count = n_best if n_best == 1 else 2 * n_best  # some can be spelled alike
+    for score, texts in _best_sums([sentence.hypotheses for sentence in sentences], count):
         chosen = iter(texts)
         text = "".join(part if isinstance(part, str) else next(chosen) for part in plan)
         hypotheses.append(Hypothesis(text, score))
     return Translation(
-        hypotheses=tuple(hypotheses),
+        hypotheses=_distinct(hypotheses)[:n_best],
         sentences=len(sentences),
         source_tokens=sum(sentence.source_tokens for sentence in sentences),
         target_tokens=sum(sentence.target_tokens for sentence in sentences),
         truncated=any(sentence.truncated for sentence in sentences),
     )
+
+
+def _distinct(hypotheses: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
+    """The first of each text."""
+    first: dict[str, Hypothesis] = {}
+    for hypothesis in hypotheses:
+        first.setdefault(hypothesis.text, hypothesis)
+    return tuple(first.values())
 
 
 def _best_sums(

@@ -119,6 +119,26 @@ class TestUsageErrors:
         assert first.startswith(f"genkit: {message}")
         assert second.startswith("hint: " + (hint or ""))
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["translate", "- I am tired."],
+            ["translate", "-5 degrees outside."],
+            ["fill", "--- The [MASK] barked"],
+            ["classify", "-x.jpg"],
+        ],
+    )
+    def test_text_that_begins_with_a_dash_comes_after_two(self, arguments: list[str]) -> None:
+        code, _, err = genkit(*arguments)
+        assert code == 2
+        assert err.splitlines()[1] == (
+            f"hint: genkit {arguments[0]} --help; an argument that begins with a dash comes after --"
+        )
+
+    def test_what_is_like_an_option_is_none_of_that(self) -> None:
+        assert "after --" not in genkit("translate", "--modle", "x").err
+        assert "after --" not in genkit("info", "-5").err
+
 
 class TestExitCodes:
     def test_0_all_went_well(self, shout: Path) -> None:
@@ -221,6 +241,13 @@ class TestErrors:
 
         command(fail)
         assert genkit("info") == (code, "", "genkit: what went wrong\nhint: what to do\n")
+
+    def test_out_of_memory_is_a_line(self, command: Callable[..., None]) -> None:
+        def fail(_: object) -> None:
+            raise MemoryError
+
+        command(fail)
+        assert genkit("info") == (1, "", "genkit: there is not enough memory for this\n")
 
     @pytest.mark.parametrize("way", [["-vv"], ["-v", "-v"], "GENKIT_DEBUG"])
     def test_shows_where_it_came_from_when_asked(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from shell import Run, genkit, pipeline
 from small_bert import halved, perturbed, small_config, write_model
+
+from genkit.cli.app import main
+from genkit.streams import Streams
 
 torch.set_num_threads(1)
 
@@ -161,6 +166,25 @@ class TestMessages:
         assert run("-q", "--top", "1", "dog " * 60 + "___ end") == (0, out, "")
         assert "around each token was read" in run("--score", "dog " * 60).err
 
+    @pytest.mark.parametrize("options", [[], ["--joint"], ["--score"]])
+    def test_a_line_of_unknown_words_is_warned_of(
+        self, run: Callable[..., Run], options: list[str]
+    ) -> None:
+        warning = "genkit: warning: line 1: the model knows none of its words\n"
+        code, _, err = run(*options, "猫 [MASK] 犬", "a [MASK] 犬")
+        assert (code, err) == (0, warning)
+        first, last = map(
+            json.loads, run("--json", *options, "猫 ___ 犬", "a ___").out.splitlines()
+        )
+        assert (first["unknown"], last["unknown"]) == (True, False)
+
+    def test_a_name_with_underscores_is_no_gap(self, run: Callable[..., Run]) -> None:
+        code, out, err = run("--top", "1", "a snake_case___name ___ cat", "__init__")
+        assert code == 1
+        first, last = out.splitlines()
+        assert first.startswith("a snake_case___name ") and last == ""
+        assert err.startswith("genkit: line 2: no mask")
+
     def test_what_it_runs_on(self, run: Callable[..., Run]) -> None:
         err = run("-v", "--device", "cpu", DOG).err
         assert err == "genkit: small on cpu (asked for), int8, 1 thread(s)\n"
@@ -174,6 +198,8 @@ class TestMessages:
             (["--targets", "a,,b"], "--targets has an empty word"),
             (["--targets", ""], "--targets has an empty word"),
             (["--targets", "猫"], "cannot spell the target '猫'"),
+            (["--targets", "caf\udce9,dog"], "--targets is not UTF-8: byte 0xe9 at position 4"),
+            (["--joint", "--top", "100000"], "at most 1024 joint fillings"),
             (["-i", "file"], "both TEXT and --input"),
             (["--top", "0"], "--top"),
             (["--precision", "bf16"], "has no bf16 graph"),
@@ -190,6 +216,33 @@ class TestMessages:
         code, _, err = genkit("fill", DOG)
         assert code == 3
         assert err.startswith("genkit: ")
+
+
+class TestManyGaps:
+    def test_rows_are_written_as_they_come(self, model: Path) -> None:
+        class Out(io.RawIOBase):
+            largest = written = 0
+
+            def write(self, data: Any) -> int:
+                self.largest = max(self.largest, len(data))
+                self.written += len(data)
+                return len(data)
+
+        line = b"a ___ " * 200
+        out = Out()
+        streams = Streams(io.BytesIO(line), out, io.StringIO())  # type: ignore[arg-type]
+        assert main(["fill", "--threads", "1", "--model", str(model)], streams) == 0
+        assert out.written > 900 * len(line)
+        assert out.largest < 2 * len(line)
+
+    def test_json_does_not_grow_with_the_square(self, run: Callable[..., Run]) -> None:
+        few, more, many = (
+            json.loads(run("--json", "a ___ " * count).out) for count in (64, 65, 260)
+        )
+        assert few["masks"][63][4]["text"].startswith("a ___ a ___")
+        assert {answer["text"] for answers in more["masks"] for answer in answers} == {None}
+        assert len(json.dumps(many)) < 5 * len(json.dumps(more))
+        assert "___" not in many["text"]
 
 
 class TestFiles:
@@ -229,3 +282,23 @@ def test_the_command_line_is_parsed_without_heavy_imports() -> None:
         "assert not heavy, heavy\n"
     )
     assert python(program).err == ""
+
+
+def test_a_line_whose_result_is_too_large_to_write_fails_alone(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genkit.cli import fill as command
+
+    json_line = command.json_line
+
+    def narrow(record: Any) -> bytes:
+        if len(record["masks"] or ()) > 2:
+            raise MemoryError
+        return json_line(record)
+
+    monkeypatch.setattr(command, "json_line", narrow)
+    code, out, err = run("--json", "a ___ ___ ___", "a ___")
+    bad, good = map(json.loads, out.splitlines())
+    assert (code, err) == (1, "genkit: line 1: does not fit into memory\n")
+    assert (bad["masks"], bad["error"]) == (None, "does not fit into memory")
+    assert good["error"] is None

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import shouting_model
+from shouting_model import IDS, ShoutingSession
 
+import genkit.decoding
 from genkit.cli import translate as command
 from genkit.cli.app import main
 from genkit.decoding import BATCH_TOKENS, Decoding
@@ -125,12 +127,18 @@ class TestFormats:
         _, out, _ = run("--scores", stdin=self.text)
         assert out == "-2.0000\tONE TWO. THREE FOUR.\n\t\n\t\n"
 
-    def test_n_best(self, run: Callable[..., Run]) -> None:
+    def test_n_best(self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(genkit.decoding, "open_session", lambda *_, **__: ShoutingSession())
         _, out, _ = run("--n-best", "2", "--beam-size", "3", stdin=self.text + b"end")
         assert out == (
-            "1\t-2.0000\tONE TWO. THREE FOUR.\n1\t-2.0000\tONE TWO. THREE FOUR.\n"
-            "2\t\t\n3\t\t\n4\t-1.0000\tEND\n4\t-1.0000\tEND"
+            "1\t-2.3000\tONE TWO. THREE FOUR.\n1\t-2.4000\tONE TWO. THREE FOUR.!\n"
+            "2\t\t\n3\t\t\n4\t-0.5000\tEND\n4\t-0.6000\tEND!"
         )
+
+    def test_n_best_has_no_twins(self, run: Callable[..., Run]) -> None:
+        """All hypotheses of the graph are the same."""
+        _, out, _ = run("--n-best", "2", stdin=b"end\n")
+        assert out == "1\t-1.0000\tEND\n"
 
     def test_json_has_the_same_keys_for_success_and_failure(self, run: Callable[..., Run]) -> None:
         code, out, _ = run("--json", "--n-best", "2", stdin=self.text + "ä".encode())
@@ -141,7 +149,7 @@ class TestFormats:
             "source": "one two. Three four.",
             "translation": "ONE TWO. THREE FOUR.",
             "score": -2.0,
-            "alternatives": [{"translation": "ONE TWO. THREE FOUR.", "score": -2.0}],
+            "alternatives": [],
             "truncated": False,
             "error": None,
         }
@@ -212,6 +220,10 @@ class TestOptions:
         [
             (["--n-best", "5"], "5 best of a beam of 4 cannot be had\nhint: raise the beam size"),
             (["--beam-size", "0"], "beam size must be at least 1, is 0"),
+            (["--beam-size", "100000"], "beam size must be at most 1024, is 100000"),
+            (["--no-repeat-ngram-size", str(1 << 70)], "no repeat ngram size must be at most"),
+            (["--threads", "100000"], "there are 1 to 1024 threads, not 100000"),
+            (["--prefix", "caf\udce9"], "--prefix is not UTF-8: byte 0xe9 at position 4"),
             (["--max-length", "65"], "max length 65 is more than the 64 positions"),
             (["--beam-size", "many"], "'many' is not a valid int"),
             (["--batch-tokens", "0"], "batch tokens must be at least 1"),
@@ -225,6 +237,53 @@ class TestOptions:
         code, out, err = run("hello", *args)
         assert (code, out) == (2, "")
         assert message in err
+
+    def test_a_prefix_is_read_as_lines_are(
+        self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Python reads the bytes as lone surrogates where the locale is not UTF-8."""
+        monkeypatch.setattr(genkit.decoding, "open_session", lambda *_, **__: ShoutingSession())
+        assert run("--prefix", "xä", "ab").out == run("--prefix", "x\udcc3\udca4", "ab").out
+        assert run("--prefix", "x\udcc3\udca4", "ab").out.startswith("xä")
+
+    @pytest.mark.parametrize("worst", [False, True])
+    def test_a_line_that_is_too_much_fails_alone(
+        self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, worst: bool
+    ) -> None:
+        class Narrow(ShoutingSession):
+            """Takes two sentences at a time, and none with a z."""
+
+            def run(self, feeds: Any, outputs: Any = None) -> Any:
+                if len(feeds["input_ids"]) > 2 or (worst and IDS["z"] in feeds["input_ids"]):
+                    raise MemoryError("Failed to allocate memory")
+                return super().run(feeds, outputs)
+
+        monkeypatch.setattr(genkit.decoding, "open_session", lambda *_, **__: Narrow())
+        lines = [f"line {word}. And more." for word in ("one", "zwei", "three", "four", "five")]
+        code, out, err = run("--prefix", "so", stdin="\n".join(lines).encode())
+        expected = [f"so {line.upper()}" for line in lines]
+        if worst:
+            expected[1] = ""
+        assert out.lower().splitlines() == [line.lower() for line in expected]
+        message = "genkit: line 2: does not fit into memory; --beam-size 1 takes least\n"
+        assert (code, err) == ((1, message) if worst else (0, ""))
+        if worst:
+            *_, failed = map(json.loads, run("--json", stdin=b"one\nzwei").out.splitlines())
+            assert failed["error"] == "does not fit into memory; --beam-size 1 takes least"
+            assert failed["translation"] is None
+
+    def test_many_beams_take_smaller_batches(
+        self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session = ShoutingSession()
+        monkeypatch.setattr(genkit.decoding, "open_session", lambda *_, **__: session)
+        lines = "".join(f"word {i}\n" for i in range(60)).encode()
+        for beam, most in ((16, 500), (64, 125)):
+            session.feeds.clear()
+            options = ["--threads", "1", "--batch-tokens", "500", "--beam-size", str(beam)]
+            assert run(*options, stdin=lines).code == 0
+            sizes = [feeds["input_ids"].size for feeds in session.feeds]
+            assert most / 2 < max(sizes) <= most
 
     def test_stats(self, run: Callable[..., Run]) -> None:
         _, out, err = run("--stats", stdin=b"One two. Three.\n\n\xff\n")
@@ -249,6 +308,17 @@ class TestOptions:
         warning = "genkit: warning: line 1: cut at the maximum length of a translation\n"
         assert run("a") == (0, "A\n", warning)
         assert run("-q", "a") == (0, "A\n", "")
+
+
+@posix
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_a_prefix_is_utf_8_in_every_locale(model: Path, locale: str) -> None:
+    settings = {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "genkit", "translate", "--model", str(model)]
+    done = subprocess.run(
+        [*command, "--prefix", "Fräulein", "is"], capture_output=True, env=os.environ | settings
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"IS\n", b"")
 
 
 class TestModels:

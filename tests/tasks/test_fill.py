@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ from small_bert import (
 from genkit import load
 from genkit.errors import InputError, UsageError
 from genkit.masked import CHUNK, Query, _batches
-from genkit.tasks.fill import Filler, Filling, JointFillings
+from genkit.tasks.fill import Filler, Filling, JointFillings, Likelihood
 from genkit_export.architectures.bert import Bert
 
 torch.set_num_threads(1)
@@ -352,6 +355,148 @@ class TestIndependence:
         found = list(eight._masked.ask(asked))
         assert len(found) == len(asked)
         assert found[CHUNK + 5] == found[(CHUNK + 5) % 21]
+
+
+class Wrapped:
+    """A session with something between it and the filler."""
+
+    def __init__(self, inner: Any, between: Callable[[Any, list[Any]], list[Any]]) -> None:
+        self._inner, self._between = inner, between
+
+    def run(self, feeds: Any, outputs: Any) -> list[Any]:
+        return self._between(feeds, self._inner.run(feeds, outputs))
+
+
+class TestMemory:
+    """The graph takes two rows at a time, and none with the word moon in."""
+
+    @pytest.fixture
+    def narrow(self, filler: Filler, monkeypatch: pytest.MonkeyPatch) -> Filler:
+        moon = TOKENS.index("moon")
+
+        def between(feeds: Any, found: list[Any]) -> list[Any]:
+            if len(feeds["input_ids"]) > 2 or moon in feeds["input_ids"]:
+                raise MemoryError("Failed to allocate memory")
+            return found
+
+        wrapped = Wrapped(filler._masked.session, between)
+        monkeypatch.setattr(filler._masked, "session", wrapped)
+        return filler
+
+    TEXTS = ("a ___ cat", "the dog", "the moon ___", "___ night", "a dog is ___", "___ ___")
+
+    @pytest.mark.parametrize("way", ["fill", "fill_jointly", "score"])
+    def test_a_text_that_is_too_much_fails_alone(
+        self, eight: Filler, filler: Filler, way: str, request: pytest.FixtureRequest
+    ) -> None:
+        expected = getattr(filler, way)(self.TEXTS)
+        found = getattr(request.getfixturevalue("narrow"), way)(self.TEXTS)
+        assert len(found) == len(expected) == len(self.TEXTS)
+        for i, (one, other) in enumerate(zip(found, expected, strict=True)):
+            if i == 2:
+                assert isinstance(one, InputError)
+                assert one.message == "does not fit into memory"
+            elif isinstance(other, InputError):
+                assert isinstance(one, InputError)
+                assert one.message == other.message
+            else:
+                assert one == other
+
+    def test_a_thousand_gaps_hold_the_text_once(self, filler: Filler) -> None:
+        def size(count: int) -> int:
+            tracemalloc.start()
+            try:
+                found = filler.fill(["a ___ " * count])
+                assert len(only(found).masks) == count
+                return tracemalloc.get_traced_memory()[0]
+            finally:
+                tracemalloc.stop()
+
+        filler.fill(["a ___"])
+        assert size(1200) < 6 * size(300)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize("way", ["fill", "fill_jointly", "score"])
+    def test_nan_is_the_error_of_a_text(
+        self, filler: Filler, monkeypatch: pytest.MonkeyPatch, way: str
+    ) -> None:
+        def between(feeds: Any, found: list[Any]) -> list[Any]:
+            tokens, scores, targets = found
+            return [tokens, scores * np.float32(np.nan), targets * np.float32(np.nan)]
+
+        wrapped = Wrapped(filler._masked.session, between)
+        monkeypatch.setattr(filler._masked, "session", wrapped)
+        (found,) = getattr(filler, way)(["a ___ cat"])
+        assert isinstance(found, InputError)
+        assert found.message == "the model computes no number for it (NaN)"
+
+    def test_a_perplexity_beyond_all_numbers_is_infinite(self) -> None:
+        assert Likelihood(-1e6, 2, windowed=False, unknown=False).perplexity == np.inf
+
+
+class TestUnknown:
+    @pytest.mark.parametrize(
+        ("text", "unknown"),
+        [
+            ("猫 [MASK] 犬", True),
+            ("猫 [MASK] .", True),
+            ("the 猫 [MASK]", False),
+            ("The dog [MASK]", False),
+            ("[MASK]", False),
+            ("[MASK] !", False),
+        ],
+    )
+    def test_a_text_of_which_nothing_is_known(
+        self, filler: Filler, text: str, unknown: bool
+    ) -> None:
+        assert only(filler.fill([text])).unknown is unknown
+        (joint,) = filler.fill_jointly([text])
+        (likelihood,) = filler.score([text])
+        assert isinstance(joint, JointFillings)
+        assert isinstance(likelihood, Likelihood)
+        assert joint.unknown is likelihood.unknown is unknown
+
+
+class TestTwins:
+    """Two tokens that are spelled alike: the likelier one is kept."""
+
+    @pytest.fixture
+    def alike(self, filler: Filler, monkeypatch: pytest.MonkeyPatch) -> Filler:
+        decode = filler._tokenizer.decode
+        second = only(filler.fill(TEXTS[:1])).masks[0][1].text
+        first = only(filler.fill(TEXTS[:1])).masks[0][0].text
+
+        def decoded(rows: Any) -> list[str]:
+            return [first if text == second else text for text in decode(rows)]
+
+        monkeypatch.setattr(filler._tokenizer, "decode", decoded)
+        return filler
+
+    def test_they_are_one_answer(self, alike: Filler) -> None:
+        answers = [answer.text for answer in only(alike.fill(TEXTS[:1])).masks[0]]
+        assert len(answers) == len(set(answers)) == 5
+
+    def test_they_are_one_joint_filling(self, alike: Filler) -> None:
+        (found,) = alike.fill_jointly(TEXTS[:1], top=5)
+        assert isinstance(found, JointFillings)
+        assert len({filling.filled for filling in found.fillings}) == len(found.fillings) == 5
+
+    def test_there_may_be_fewer_than_asked(self, alike: Filler) -> None:
+        (found,) = alike.fill_jointly(TEXTS[:1], top=8)
+        assert isinstance(found, JointFillings)
+        assert len(found.fillings) == 7
+
+
+def test_what_cannot_be_had(filler: Filler) -> None:
+    with pytest.raises(UsageError, match="at most 1024 joint fillings"):
+        filler.fill_jointly(TEXTS, top=1025)
+    assert len(only(filler.fill(["a ___"], top=1 << 80)).masks[0]) == len(TOKENS) - SPECIAL
+
+
+def test_a_target_that_is_no_text_is_refused(filler: Filler) -> None:
+    with pytest.raises(UsageError, match=r"'caf\\udce9' is no text|udce9"):
+        filler.fill(TEXTS, targets=["caf\udce9"])
 
 
 def test_batches_hold_every_query_once_and_rows_of_like_length() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import shouting_model
@@ -11,11 +12,11 @@ from shouting_model import EOS, IDS, MAX_POSITIONS, ShoutingSession
 
 import genkit.decoding
 from genkit import load
-from genkit.decoding import Decoding
-from genkit.errors import UsageError
+from genkit.decoding import Decoding, Sentence
+from genkit.errors import InputError, UsageError
 from genkit.model import Model, open_model
 from genkit.runtime import RuntimeOptions
-from genkit.tasks.translate import Hypothesis, Translator
+from genkit.tasks.translate import Hypothesis, Translation, Translator, _join
 
 Make = Callable[..., tuple[Translator, ShoutingSession]]
 
@@ -126,11 +127,57 @@ class TestNBest:
         assert [h.text for h in result.hypotheses] == texts
         assert [h.score for h in result.hypotheses] == pytest.approx([-1.3, -1.4, -1.4, -1.5])
 
+    def test_no_two_are_spelled_alike(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        translator, session = make()
+        run = session.run
+
+        def twins(feeds: Any, outputs: Any = None) -> list[Any]:
+            tokens, scores = run(feeds, outputs)
+            # The second hypothesis is the first, with its "A" as a byte: another token.
+            tokens[:, 1] = tokens[:, 0]
+            tokens[:, 1][tokens[:, 1] == IDS["A"]] = IDS["<0x41>"]
+            return [tokens, scores]
+
+        monkeypatch.setattr(session, "run", twins)
+        result = translator.translate(["ab"], Decoding(beam_size=4, n_best=2))[0]
+        assert [h.text for h in result.hypotheses] == ["AB", "AB!!"]
+        assert [h.score for h in result.hypotheses] == pytest.approx([-0.4, -0.6])
+        result = translator.translate(["ab"], Decoding(beam_size=4, n_best=4))[0]
+        assert [h.text for h in result.hypotheses] == ["AB", "AB!!", "AB!!!"]
+
+    def test_no_two_texts_of_several_sentences_are_spelled_alike(self) -> None:
+        pair = (Hypothesis("a", -1.0), Hypothesis("aa", -1.5))
+        sentences = [Sentence((i,)) for i in range(2)]
+        translated = {one: Translation(pair, 1, 1, 1, truncated=False) for one in sentences}
+        joined = _join(sentences, translated, 3)
+        assert [h.text for h in joined.hypotheses] == ["aa", "aaa", "aaaa"]
+        assert [h.score for h in joined.hypotheses] == [-2.0, -2.5, -3.0]
+
     def test_what_is_kept_has_one_hypothesis(self, make: Make) -> None:
         translator, _ = make()
         assert translator.translate(["7"], Decoding(n_best=4))[0].hypotheses == (
             Hypothesis("7", 0.0),
         )
+
+
+def test_a_text_that_is_too_much(make: Make) -> None:
+    translator, session = make()
+    session.error = MemoryError("Failed to allocate")
+    result, kept = translator.translate(["ab. cd", "7"])
+    assert (result.text, result.error, kept.text) == ("", "does not fit into memory", "7")
+    with pytest.raises(InputError, match="does not fit into memory"):
+        translator(["ab"])
+    streamed = translator.stream([["7"], ["ab"]], prefix="x")
+    assert [[one.error for one in some] for some in streamed] == [
+        [None],
+        ["does not fit into memory"],
+    ]
+
+
+def test_a_prefix_that_is_no_text_is_refused(make: Make) -> None:
+    translator, _ = make()
+    with pytest.raises(UsageError, match="is no text that can be written as UTF-8"):
+        translator(["ab"], prefix="caf\udce9")
 
 
 class TestStream:
