@@ -242,7 +242,7 @@ class Gallery:
         if self._draws:
             truecolor = os.environ.get("COLORTERM") in ("truecolor", "24bit")
             columns = shutil.get_terminal_size().columns
-            self.streams.write(half_blocks(pixels, columns, truecolor))
+            self.streams.write(half_blocks(pixels, columns, truecolor).encode())
 
     def _record(
         self, shot: Shot, path: Path | None, *, grid: bool = False, kept: bool = False
