@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 from genkit.errors import GenkitError
-from genkit.writing import atomic_file, descriptor_of
+from genkit.writing import atomic_file, is_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Streams", "atomic_file", "captured_output", "is_stdout", "json_line", "printable"]
+__all__ = ["Streams", "atomic_file", "captured_output", "json_line", "printable"]
 
 PROGRAM = "genkit"
 # Marks of direction let a name look like another one, and U+2028 breaks a line as well.
@@ -199,11 +199,6 @@ def printable(text: str, *, lines: bool = False) -> str:
     name cannot. With ``lines`` it may have line ends and tabs.
     """
     return (UNPRINTABLE_IN_LINES if lines else UNPRINTABLE).sub(_escape, text)
-
-
-def is_stdout(path: str) -> bool:
-    """Whether ``-o`` says standard output: by ``-``, or by a name that the system has for it."""
-    return path == "-" or descriptor_of(Path(path)) == 1
 
 
 def _escape(match: re.Match[str]) -> str:

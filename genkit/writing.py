@@ -27,7 +27,14 @@ except ImportError:  # Windows: what killed processes left stays
 else:
     HAS_LOCKS = True
 
-__all__ = ["atomic_file", "clean_up_on_signals", "descriptor_of", "is_there", "removed_if_killed"]
+__all__ = [
+    "atomic_file",
+    "clean_up_on_signals",
+    "descriptor_of",
+    "is_stdout",
+    "is_there",
+    "removed_if_killed",
+]
 
 PARTIAL = re.compile(r"\.genkit-[0-9a-f]{12}\.part")
 MOST_LINKS = 40
@@ -109,6 +116,11 @@ def descriptor_of(path: Path) -> int | None:
             path = Path(parent, path.name)
             path = Path(parent, path.readlink())  # an error where there is no link
     return None
+
+
+def is_stdout(output: str) -> bool:
+    """Whether ``-o`` says standard output: by ``-``, or by a name that the system has for it."""
+    return output == "-" or descriptor_of(Path(output)) == 1
 
 
 @contextmanager

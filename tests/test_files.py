@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from genkit.errors import UsageError
-from genkit.files import find_sources, plan, split_list, stream_sources
+from genkit.files import find_sources, split_list, stream_sources
+from genkit.targets import plan
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ from pathlib import Path
 from genkit.cli.pictures import parse_kind
 from genkit.cli.shots import Plan, Shot
 from genkit.errors import UsageError
-from genkit.files import KINDS, is_folder, kind_of
+from genkit.files import KINDS
 from genkit.grid import ANIMATIONS, encode_animation, grid, half_blocks, squarest, with_labels
 from genkit.images import Picture, encode
 from genkit.pixels import Pixels
 from genkit.streams import Streams, atomic_file
+from genkit.targets import is_folder, kind_of
 
 __all__ = ["Gallery", "Target", "find_target"]
 

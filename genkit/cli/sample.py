@@ -25,8 +25,8 @@ from genkit.cli.options import (
     streams_of,
 )
 from genkit.errors import UsageError
-from genkit.files import is_folder
 from genkit.model import find
+from genkit.targets import is_folder
 
 if TYPE_CHECKING:
     from genkit.cli.shots import Shot

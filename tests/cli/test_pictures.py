@@ -16,9 +16,10 @@ from shell import TerminalIn, TerminalOut
 
 from genkit.cli.pictures import AHEAD, Batch, Work, find_jobs, read_picture, run_jobs
 from genkit.errors import ModelError, UsageError
-from genkit.files import Job, find_sources, plan
+from genkit.files import find_sources
 from genkit.images import Picture, decode, encode
 from genkit.streams import Streams
+from genkit.targets import Job, plan
 
 BATCH = Batch(quality=None, overwrite=False, json=False)
 
