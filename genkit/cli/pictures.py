@@ -18,7 +18,7 @@ from genkit.cli.inputs import (
     read_source,
 )
 from genkit.cli.pipeline import AHEAD, THREADS, Finished, Steps, run_items
-from genkit.errors import ExitCode, InputError
+from genkit.errors import ExitCode, InputError, UsageError
 from genkit.files import PIPE, Source
 from genkit.provenance import Record, differences, embed, hash_of, read_record
 from genkit.streams import Streams, atomic_file
@@ -47,6 +47,7 @@ __all__ = [
     "run_jobs",
     "save_picture",
     "tell_kept",
+    "write_result",
 ]
 
 LOSSY = ("jpeg", "webp")
@@ -178,7 +179,7 @@ def save_picture(
     picture: Picture, job: Job, quality: int | None = None, record: Record | None = None
 ) -> Saved:
     """Encode a picture, with a record of what made it, and write it where the job says, if that
-    is a file. Raises InputError, OSError or UsageError.
+    is a file. Raises InputError or OSError.
     """
     from genkit.images import encode
 
@@ -186,10 +187,18 @@ def save_picture(
     if record is not None:
         data = embed(data, record)
     if job.target is not None:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(job.target) as file:
-            file.write(data)
+        write_result(job.target, data)
     return Saved(*picture.size, None if job.target is not None else data, record)
+
+
+def write_result(path: Path, data: bytes) -> None:
+    """Write one result of many, and the folders above it. Raises InputError or OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with atomic_file(path) as file:
+            file.write(data)
+    except UsageError as error:  # its hint is for the one file that -o names
+        raise InputError(error.message) from error
 
 
 @dataclass

@@ -16,8 +16,9 @@ from shell import TerminalIn, TerminalOut
 
 from genkit.cli.pictures import AHEAD, Batch, Work, find_jobs, read_picture, run_jobs
 from genkit.errors import ModelError, UsageError
-from genkit.files import find_sources
+from genkit.files import Source, find_sources
 from genkit.images import Picture, decode, encode
+from genkit.provenance import hash_of
 from genkit.streams import Streams
 from genkit.targets import Job, plan
 
@@ -36,7 +37,11 @@ def negative(picture: Picture) -> Picture:
     return Picture(255 - picture.pixels)
 
 
-WORK = Work(read_picture, lambda: negative)
+def record(source: Source) -> dict[str, Any]:
+    return {"model": "negative", "precision": "auto"}
+
+
+WORK = Work(read_picture, lambda: negative, record, lambda: "fp32")
 
 
 @pytest.fixture
@@ -81,6 +86,12 @@ class TestRuns:
             "width": 6,
             "height": 4,
             "kept": False,
+            "made": {
+                "format": "png",
+                "input": hash_of((folder / "in" / "03.png").read_bytes()),
+                "model": "negative",
+                "precision": "fp32",
+            },
             "error": None,
         }
         assert [value(folder / "out" / f"{i:02}.png") for i in range(20)] == list(
