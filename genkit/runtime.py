@@ -28,7 +28,7 @@ from genkit.devices import (
     parse_device,
     probe_driver,
 )
-from genkit.errors import ModelError, RuntimeUnavailableError, UsageError, first_line
+from genkit.errors import GenkitWarning, ModelError, RuntimeUnavailableError, UsageError, first_line
 from genkit.model import Model
 from genkit.openvino import find_engine, open_graph
 from genkit.streams import captured_output
@@ -142,7 +142,7 @@ def open_session(
         if options.device != "auto":
             raise RuntimeUnavailableError(f"cannot use CUDA: {cause}", hint=INSTALL_CUDA + OR_CPU)
         warnings.warn(
-            f"the GPU is not used: {cause}; {INSTALL_CUDA}{OR_CPU}", RuntimeWarning, stacklevel=2
+            f"the GPU is not used: {cause}; {INSTALL_CUDA}{OR_CPU}", GenkitWarning, stacklevel=2
         )
         reason = cause
     if device == OPENVINO or _takes_openvino(model.card, role, options):
@@ -154,7 +154,7 @@ def open_session(
             return Session(session, OPENVINO, precision, count, why)
         if options.device != "auto":
             raise RuntimeUnavailableError(f"cannot use OpenVINO: {cause}", hint="use --device cpu")
-        warnings.warn(f"OpenVINO is not used: {cause}", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"OpenVINO is not used: {cause}", GenkitWarning, stacklevel=2)
     precision = choose_precision(model.card, role, "cpu", options.precision)
     session = _cpu_session(model, role, precision, _settings(count, spinning))
     return Session(session, CPU, precision, count, reason)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from genkit.errors import InputError, UsageError
+from genkit.errors import GenkitWarning, InputError, UsageError
 from genkit.images import Picture, fill_hidden
 from genkit.model import Model
 from genkit.pixels import Pixels, pad, resize, tiled
@@ -90,7 +90,7 @@ class PictureTranslator:
                 warnings.warn(
                     f"not enough memory: going on in tiles of {side} pixels, which can differ "
                     "in tone",
-                    RuntimeWarning,
+                    GenkitWarning,
                     stacklevel=3,
                 )
 
