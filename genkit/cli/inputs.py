@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from genkit.errors import InputError, UsageError
 from genkit.files import KINDS, PIPE, SUFFIXES, LeftOut, Source, find_sources, split_list
 from genkit.streams import Streams
-from genkit.targets import Job, plan
+from genkit.targets import Job, plan, refuse_targets
 from genkit.text import read_chunks
 from genkit.writing import is_stdout
 
@@ -50,6 +50,8 @@ def find_jobs(
     left_out = LeftOut()
     sources = find_sources(named, listed, recursive=recursive, exclude=exclude, left_out=left_out)
     jobs = plan(sources, output, kind)
+    if files_from is not None and files_from != PIPE:
+        refuse_targets([job.target for job in jobs if job.target], [Path(files_from)])
     if any(job.target is None for job in jobs):
         if json:
             raise UsageError("standard output cannot hold both a picture and JSON", hint="add -o")

@@ -242,6 +242,13 @@ class TestJobs:
         with pytest.raises(UsageError, match=message):
             find(*names, **changes)
 
+    def test_a_result_does_not_replace_the_list(
+        self, find: Callable[..., list[Job]], folder: Path
+    ) -> None:
+        (folder / "list").write_bytes(b"in/01.png\n")
+        with pytest.raises(UsageError, match="would replace its input list"):
+            find(files_from="list", output="list", kind="png")
+
     def test_terminals_are_refused(self, find: Callable[..., list[Job]]) -> None:
         with pytest.raises(UsageError, match="a terminal cannot show a picture"):
             terminal: Any = TerminalIn()
