@@ -10,8 +10,8 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -126,6 +126,8 @@ def is_stdout(output: str) -> bool:
 @contextmanager
 def removed_if_killed(folder: Path) -> Iterator[None]:
     """Remove a temporary folder too, if SIGTERM or SIGHUP ends the process in the block."""
+    import shutil  # noqa: F401 - used when it is too late to import anything
+
     with _lock:
         _begun.add(folder)
     try:
@@ -160,7 +162,7 @@ def clean_up_on_signals() -> None:
             _ending = True  # nothing new is begun
             for path in list(_begun):
                 if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
+                    sys.modules["shutil"].rmtree(path, ignore_errors=True)
                 else:
                     with suppress(OSError):
                         path.unlink()

@@ -117,6 +117,8 @@ def main(args: Sequence[str] | None = None, streams: Streams | None = None) -> i
             streams.discard()
             return ExitCode.OK
         except OSError as error:  # a full disk, a folder that may not be written
+            if error.errno is None:  # not of the system
+                raise
             _show_origin(streams)
             streams.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
             streams.discard()

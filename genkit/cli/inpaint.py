@@ -150,7 +150,7 @@ def inpaint(
     if mask is not None:
         refuse_own_masks(jobs, mask)
     found = find(TASK, model)
-    made = made_by(found, ROLE, precision=precision, **holes.record())
+    made = made_by(found, ROLE, precision=precision, **options_of(holes))
     opened: list[Inpainter] = []
 
     def record(source: Source) -> Record:
@@ -218,17 +218,6 @@ class Holes:
             hole |= (picture.pixels == self.color).all(-1)
         return dilate(hole, self.dilate) if self.dilate else hole
 
-    def record(self) -> Record:
-        """The options, as they stand in the record of a result."""
-        red_green_blue = None if self.color is None else bytes(self.color).hex()
-        return {
-            "boxes": self.boxes or None,
-            "color": red_green_blue,
-            "mask_invert": self.invert or None,
-            "mask_threshold": self.threshold,
-            "mask_dilate": self.dilate or None,
-        }
-
     def _brightness(self, picture: Picture, source: Source) -> Pixels | None:
         """The mask of a picture, (H, W): from a file, or what is transparent."""
         if self.mask is not None:
@@ -272,6 +261,35 @@ def _mask_for(source: Source, mask: Path) -> Path:
     raise InputError(f"it has no mask: there is no {place.with_suffix('')} of any kind")
 
 
+def parse_box(text: str) -> tuple[int, int, int, int]:
+    """What --box says: left, top, width and height."""
+    match = re.fullmatch(r"(\d+),(\d+),([1-9]\d*),([1-9]\d*)", text)
+    if match is None:
+        raise UsageError(f"unknown box {text!r}", hint="left, top, width, height: 80,60,64,64")
+    left, top, width, height = map(int, match.groups())
+    return left, top, width, height
+
+
+def parse_color(text: str) -> tuple[int, int, int]:
+    """What --color says: red, green and blue."""
+    match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", text)
+    if match is None:
+        raise UsageError(f"unknown color {text!r}", hint="for example '#ff00ff'")
+    red, green, blue = (int(part, 16) for part in match.groups())
+    return red, green, blue
+
+
+def options_of(holes: Holes) -> Record:
+    """What says where the holes are, as it stands in the record of a result, the mask aside."""
+    return {
+        "boxes": holes.boxes or None,
+        "color": None if holes.color is None else bytes(holes.color).hex(),
+        "mask_invert": holes.invert or None,
+        "mask_threshold": holes.threshold,
+        "mask_dilate": holes.dilate or None,
+    }
+
+
 def refuse_own_masks(jobs: Sequence[Job], mask: Path) -> None:
     """Raise UsageError where an image is its own mask, or a result would be among the masks."""
     for job in jobs:
@@ -289,21 +307,3 @@ def refuse_own_masks(jobs: Sequence[Job], mask: Path) -> None:
             is_same(job.target, mask) or is_same(job.target.parent, mask)
         ):
             raise UsageError(f"{job.target} would be among the masks", hint="name another place")
-
-
-def parse_box(text: str) -> tuple[int, int, int, int]:
-    """What --box says: left, top, width and height."""
-    match = re.fullmatch(r"(\d+),(\d+),([1-9]\d*),([1-9]\d*)", text)
-    if match is None:
-        raise UsageError(f"unknown box {text!r}", hint="left, top, width, height: 80,60,64,64")
-    left, top, width, height = map(int, match.groups())
-    return left, top, width, height
-
-
-def parse_color(text: str) -> tuple[int, int, int]:
-    """What --color says: red, green and blue."""
-    match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", text)
-    if match is None:
-        raise UsageError(f"unknown color {text!r}", hint="for example '#ff00ff'")
-    red, green, blue = (int(part, 16) for part in match.groups())
-    return red, green, blue
