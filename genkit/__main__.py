@@ -12,7 +12,9 @@ def main() -> None:
     """
     try:
         from genkit.cli.app import main as run
+        from genkit.writing import clean_up_on_signals
 
+        clean_up_on_signals()
         code = int(run())
     except KeyboardInterrupt:
         code = 130

@@ -9,7 +9,8 @@
     └── RuntimeUnavailableError     3   ONNX Runtime, a provider or a device is missing
 
 Each carries a message of one line and, where there is one, a hint: what to do about it.
-Anything else that escapes from genkit is a bug.
+Anything else that escapes from genkit is a bug. What a caller should know and may go on with is
+a GenkitWarning.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "CardError",
     "ExitCode",
     "GenkitError",
+    "GenkitWarning",
     "InputError",
     "ModelError",
     "ModelNotFoundError",
@@ -81,6 +83,10 @@ class RuntimeUnavailableError(GenkitError):
     """ONNX Runtime, a provider or a device is missing; the hint says what to install."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+class GenkitWarning(RuntimeWarning):
+    """Something that a caller should know: of genkit, not of a library that it uses."""
 
 
 def first_line(error: Exception) -> str:

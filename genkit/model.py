@@ -11,12 +11,13 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from genkit.card import CARD, PRECISIONS, Card
 from genkit.card_json import TASKS, parse_card, read_card
-from genkit.errors import ModelError, ModelNotFoundError
+from genkit.errors import GenkitWarning, ModelError, ModelNotFoundError
 
 __all__ = [
     "CARD",
@@ -87,16 +88,30 @@ def open_model(path: Path) -> Model:
 def search_path() -> list[Path]:
     """Where models are looked for, first the user's own wish: $GENKIT_MODELS (folders
     separated as in PATH), the user's data directory, what came with genkit.
+
+    A user without a home has no data directory.
     """
     wish = os.environ.get("GENKIT_MODELS", "")
-    return [*map(Path, filter(None, wish.split(os.pathsep))), user_models(), *shipped_models()]
+    wished = [_expanded(place) for place in filter(None, wish.split(os.pathsep))]
+    with suppress(ModelNotFoundError):
+        wished.append(user_models())
+    return [*wished, *shipped_models()]
 
 
 def user_models() -> Path:
-    """The folder of the user's own models, where ``genkit export`` puts them."""
+    """The folder of the user's own models, where ``genkit export`` puts them.
+
+    Raises ModelNotFoundError for a user without a home folder.
+    """
     from platformdirs import user_data_path
 
-    return user_data_path("genkit", appauthor=False) / "models"
+    try:
+        return user_data_path("genkit", appauthor=False) / "models"
+    except RuntimeError as error:  # neither HOME nor an entry among the system's users
+        raise ModelNotFoundError(
+            "you have no home folder, where models would lie",
+            hint="name a folder of models in GENKIT_MODELS, or set HOME",
+        ) from error
 
 
 def shipped_models() -> list[Path]:
@@ -122,7 +137,7 @@ def list_models(task: str | None = None) -> list[Model]:
         if isinstance(model, Model):
             models.append(model)
         else:
-            warnings.warn(f"broken model: {model.message}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"broken model: {model.message}", GenkitWarning, stacklevel=2)
     return models
 
 
@@ -137,7 +152,7 @@ def find(task: str | None, name: str | Path | None = None) -> Model:
     if name is None:
         return _default(task)
     if _is_path(name):
-        return _of_task(open_model(Path(name).expanduser()), task)
+        return _of_task(open_model(_expanded(name)), task)
     found = [_try_open(folder) for folder in _folders(task) if folder.name == name]
     if not found and (Path(name) / CARD).is_file():
         return _of_task(open_model(Path(name)), task)
@@ -184,7 +199,13 @@ def _folders(task: str | None) -> Iterator[Path]:
     """The model folders of the search path; of several with one task and name the first."""
     seen = set()
     for place in search_path():
-        for card in sorted(place.glob(f"{task or '*'}/*/{CARD}")):
+        try:
+            cards = sorted(place.glob(f"{task or '*'}/*/{CARD}"))
+        except OSError as error:  # of another user, as under sudo
+            message = f"no models are looked for in {error.filename or place}: {error.strerror}"
+            warnings.warn(message, GenkitWarning, stacklevel=2)
+            continue
+        for card in cards:
             key = card.parts[-3:]
             if key not in seen:
                 seen.add(key)
@@ -195,6 +216,14 @@ def _of_task(model: Model, task: str | None) -> Model:
     if task is not None and model.card.task != task:
         raise ModelError(f"{model.path} is a model for {model.card.task}, not for {task}")
     return model
+
+
+def _expanded(name: str | Path) -> Path:
+    """A path with ``~`` and ``~user`` replaced, as far as there is such a home."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # a user who is not there: nor will the path be
+        return Path(name)
 
 
 def _is_path(name: str | Path) -> bool:

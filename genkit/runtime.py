@@ -28,7 +28,7 @@ from genkit.devices import (
     parse_device,
     probe_driver,
 )
-from genkit.errors import ModelError, RuntimeUnavailableError, UsageError, first_line
+from genkit.errors import GenkitWarning, ModelError, RuntimeUnavailableError, UsageError, first_line
 from genkit.library_output import hushed, owns_process
 from genkit.model import Model
 from genkit.once import once
@@ -107,7 +107,7 @@ def open_session(
         if options.device != "auto":
             raise RuntimeUnavailableError(f"cannot use CUDA: {cause}", hint=INSTALL_CUDA + OR_CPU)
         warnings.warn(
-            f"the GPU is not used: {cause}; {INSTALL_CUDA}{OR_CPU}", RuntimeWarning, stacklevel=2
+            f"the GPU is not used: {cause}; {INSTALL_CUDA}{OR_CPU}", GenkitWarning, stacklevel=2
         )
         reason = cause
     if device == OPENVINO or _takes_openvino(model.card, role, options):
@@ -119,7 +119,7 @@ def open_session(
             return Session(session, OPENVINO, precision, count, why)
         if options.device != "auto":
             raise RuntimeUnavailableError(f"cannot use OpenVINO: {cause}", hint="use --device cpu")
-        warnings.warn(f"OpenVINO is not used: {cause}", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"OpenVINO is not used: {cause}", GenkitWarning, stacklevel=2)
     precision = choose_precision(model.card, role, "cpu", options.precision)
     open_one = partial(_cpu_session, model, role, precision, count, spinning)
     return Session(open_one(), CPU, precision, count, reason, reopen=open_one)

@@ -6,11 +6,12 @@ nothing else; everything said to a person goes to stderr.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
 import os
-import stat
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,17 +19,25 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-from genkit.errors import GenkitError, UsageError
+from genkit.errors import GenkitError
+from genkit.writing import atomic_file, is_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Streams", "atomic_file", "captured_output", "json_line"]
+__all__ = ["Streams", "atomic_file", "captured_output", "json_line", "printable"]
 
 PROGRAM = "genkit"
 _capturing = RLock()
+# Marks of direction let a name look like another one, and U+2028 breaks a line as well.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+UNPRINTABLE_IN_LINES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
+"""Of text that has lines and columns, in whatever language."""
+UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029]")
+"""What JSON may hold raw, and a terminal or an older reader takes for more than a character."""
+CLOSED = OSError(errno.EBADF, "it is closed", "standard output")
 
 
 @dataclass
@@ -47,18 +56,33 @@ class Streams:
 
     @classmethod
     def of_process(cls) -> Streams:
-        """The streams of this process. One that was closed (``genkit <&-``) is empty."""
+        """The streams of this process.
+
+        A standard input that was closed (``genkit <&-``) is empty, and so is what is said to a
+        closed standard error. Whatever is written to a closed standard output is an OSError.
+        """
+        for descriptor in (0, 1, 2):  # or a file that is opened would stand in their place
+            if not _is_open(descriptor):
+                os.open(os.devnull, os.O_RDWR)
+        if sys.stdout is None:
+            sys.stdout = _ClosedText()  # help and version are written there by Typer
         return cls(
-            stdin=_binary(sys.stdin, "rb"),
-            stdout=_binary(sys.stdout, "wb"),
+            stdin=open(os.devnull, "rb") if sys.stdin is None else cast(BinaryIO, sys.stdin.buffer),
+            stdout=cast(BinaryIO, sys.stdout.buffer),
             stderr=sys.stderr if sys.stderr is not None else open(os.devnull, "w"),
         )
 
     # Data
 
     def write(self, data: bytes | str) -> None:
-        """Write data to stdout; text is written as UTF-8."""
-        self.stdout.write(data.encode() if isinstance(data, str) else data)
+        """Write data to stdout; text is written as UTF-8, and on a terminal without what would
+        control it. Bytes are written as they are.
+        """
+        if isinstance(data, str):
+            if self.stdout.isatty():
+                data = printable(data, lines=True)
+            data = data.encode("utf-8", "surrogateescape")
+        self.stdout.write(data)
 
     def write_json(self, record: Mapping[str, Any]) -> None:
         """Write one record as a line of JSON."""
@@ -81,9 +105,11 @@ class Streams:
 
     @contextmanager
     def output(self, path: Path | None) -> Iterator[BinaryIO]:
-        """Where ``-o`` says: a file written whole or not at all, or stdout for None and ``-``."""
-        if path is None or str(path) == "-":
-            yield self.stdout
+        """Where ``-o`` says: a file written whole or not at all, or stdout for None, ``-`` and
+        ``/dev/stdout``. It takes text; on a terminal, what would control it is escaped.
+        """
+        if path is None or is_stdout(str(path)):
+            yield cast(BinaryIO, _Tame(self.stdout)) if self.stdout.isatty() else self.stdout
             self.stdout.flush()
         else:
             with atomic_file(path) as file:
@@ -117,7 +143,7 @@ class Streams:
             self._say(message)
 
     def _say(self, message: str, label: str = PROGRAM) -> None:
-        line = f"{label}: {message}"
+        line = f"{label}: {printable(message)}"
         if self._live is not None:
             self._live.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -171,6 +197,7 @@ def json_line(record: Mapping[str, Any]) -> bytes:
         text = json.dumps(record, ensure_ascii=False, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(record), ensure_ascii=False)
+    text = UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 
@@ -182,39 +209,15 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears at ``path`` whole when the block ends, or not at all.
-
-    It is written beside its place and renamed. A link keeps pointing where it did, and the
-    permissions of a file that is replaced are kept. What is not a plain file (a pipe,
-    ``/dev/null``) is written directly. Raises UsageError if the place cannot be written.
+def printable(text: str, *, lines: bool = False) -> str:
+    """Text with escapes (``\\x1b``) in place of what would control a terminal, so that a file's
+    name cannot. With ``lines`` it may have line ends and tabs.
     """
-    target = Path(os.path.realpath(path))
-    try:
-        mode = target.stat().st_mode
-    except OSError:
-        mode = None
-    if mode is not None and stat.S_ISDIR(mode):
-        raise UsageError(f"{path} is a folder", hint="name a file, or - for standard output")
-    if mode is not None and not stat.S_ISREG(mode):
-        with target.open("wb") as file:
-            yield file
-        return
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        file = part.open("xb")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        with file:
-            yield file
-        if mode is not None:
-            part.chmod(stat.S_IMODE(mode))
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    return (UNPRINTABLE_IN_LINES if lines else UNPRINTABLE).sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 @contextmanager
@@ -253,9 +256,38 @@ def captured_output() -> Iterator[Callable[[], str]]:
                 os.close(copy)
 
 
-def _binary(stream: TextIO | None, mode: str) -> BinaryIO:
-    """The bytes under a text stream; nothing at all in place of a stream that was closed."""
-    return open(os.devnull, mode) if stream is None else stream.buffer  # type: ignore[return-value]
+class _Closed(io.RawIOBase):
+    """A standard output that was closed: nothing can be written to it."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        if data:
+            raise CLOSED
+        return 0
+
+
+class _ClosedText(io.TextIOBase):
+    buffer = _Closed()
+
+    def write(self, text: str) -> int:
+        return self.buffer.write(text)
+
+
+class _Tame:
+    """Takes lines of text for a terminal, and escapes what would control it."""
+
+    def __init__(self, terminal: BinaryIO) -> None:
+        self._terminal = terminal
+        self.flush = terminal.flush
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:
+        text = printable(data.decode("utf-8", "surrogateescape"), lines=True)
+        return self._terminal.write(text.encode("utf-8", "surrogateescape"))
 
 
 def _is_open(descriptor: int) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import folders
 import pytest
 
-from genkit.errors import CardError, ModelError, ModelNotFoundError
+from genkit.errors import CardError, GenkitWarning, ModelError, ModelNotFoundError
 from genkit.model import (
     find,
     list_models,
@@ -250,3 +250,55 @@ def test_a_card_is_not_read_for_a_model_that_is_not_asked_for(models: Path) -> N
     other = folders.write(models, "translate", "other")
     (other / "model.json").write_text(json.dumps({}))
     assert find("translate", "good").card.name == "good"
+
+
+class TestHomes:
+    """Users without a home, homes of other users, and users who are not there."""
+
+    @pytest.fixture
+    def homeless(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("HOME", "XDG_DATA_HOME", "GENKIT_MODELS"):
+            monkeypatch.delenv(name, raising=False)
+
+        def nobody(self: Path) -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "expanduser", nobody)
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)
+
+    def test_without_a_home_the_shipped_models_are_there(
+        self, homeless: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def nowhere(*args: object, **options: object) -> Path:
+            raise RuntimeError("could not determine the home directory")
+
+        monkeypatch.setattr("platformdirs.user_data_path", nowhere)
+        assert search_path() == shipped_models()
+        with pytest.raises(ModelNotFoundError, match="you have no home folder"):
+            user_models()
+
+    def test_a_user_who_is_not_there(self) -> None:
+        with pytest.raises(ModelNotFoundError, match="no model at ~nosuchuser/m: it is not a fol"):
+            find("fill", "~nosuchuser/m")
+
+    def test_the_variable_may_name_a_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", "/home/me")
+        monkeypatch.setenv("GENKIT_MODELS", f"~/models{os.pathsep}~nosuchuser/m")
+        assert search_path()[:2] == [Path("/home/me/models"), Path("~nosuchuser/m")]
+
+    def test_a_place_that_may_not_be_searched_is_a_warning(
+        self, models: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folders.write(models, "fill")
+        glob = Path.glob
+
+        def closed(self: Path, pattern: str) -> object:
+            if self == user_models():
+                raise PermissionError(13, "Permission denied", str(self))
+            return glob(self, pattern)
+
+        monkeypatch.setattr(Path, "glob", closed)
+        with pytest.warns(
+            GenkitWarning, match=r"no models are looked for in .*: Permission denied"
+        ):
+            assert find("fill").path == models / "fill" / "everyday"

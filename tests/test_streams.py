@@ -16,7 +16,7 @@ import pytest
 from shell import TerminalOut, python
 
 from genkit.errors import InputError, UsageError
-from genkit.streams import Streams, atomic_file, captured_output, json_line
+from genkit.streams import Streams, atomic_file, captured_output, json_line, printable
 
 posix = pytest.mark.skipif(os.name != "posix", reason="files and descriptors of POSIX")
 
@@ -63,6 +63,57 @@ class TestData:
                 out.write(b"x")
         assert mine.stdout.getvalue() == b"xx"
         assert (tmp_path / "out").read_bytes() == b"x"
+
+
+class Terminal(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestControls:
+    """What comes from files and their names does not control a terminal."""
+
+    @pytest.mark.parametrize(
+        ("text", "message", "line"),
+        [
+            ("\x1b[31m", "\\x1b[31m", "\\x1b[31m"),
+            ("a\x9bb\x7f", "a\\x9bb\\x7f", "a\\x9bb\\x7f"),
+            ("a\tb\nc", "a\\tb\\nc", "a\tb\nc"),
+            ("a\r\nb\rc", "a\\r\\nb\\rc", "a\r\nb\\rc"),
+            ("\u202etxt\u2028", "\\u202etxt\\u2028", "\u202etxt\u2028"),
+            ("grün 😀\udcff", "grün 😀\udcff", "grün 😀\udcff"),
+        ],
+    )
+    def test_escapes(self, text: str, message: str, line: str) -> None:
+        assert printable(text) == message
+        assert printable(text, lines=True) == line
+
+    def test_in_messages(self) -> None:
+        mine = streams(verbosity=2)
+        for say in (mine.error, mine.warn, mine.tell, mine.note):
+            say("a\x1b[2J\ngenkit: all well")
+        lines = mine.stderr.getvalue().splitlines()
+        assert len(lines) == 4
+        assert all(line.endswith(": a\\x1b[2J\\ngenkit: all well") for line in lines)
+
+    def test_in_data_on_a_terminal_and_not_in_a_pipe(self) -> None:
+        for stdout, expected in ((Terminal(), b"\\x1b[31m\n"), (io.BytesIO(), b"\x1b[31m\n")):
+            mine = Streams(io.BytesIO(), stdout, io.StringIO())
+            mine.write("\x1b[31m\n")
+            with mine.output(None) as out:
+                out.write(b"\x1b[31m\n")
+                assert out.isatty() == stdout.isatty()
+            assert stdout.getvalue() == 2 * expected
+
+    def test_images_for_a_terminal_are_bytes_and_stay(self) -> None:
+        mine = Streams(io.BytesIO(), Terminal(), io.StringIO())
+        mine.write(b"\x1b[31m")
+        assert mine.stdout.getvalue() == b"\x1b[31m"  # type: ignore[attr-defined]
+
+    def test_in_json(self) -> None:
+        line = json_line({"file": "\x1b\x9b\x7f\u2028ü"})
+        assert line == '{"file": "\\u001b\\u009b\\u007f\\u2028ü"}\n'.encode()
+        assert json.loads(line) == {"file": "\x1b\x9b\x7f\u2028ü"}
 
 
 class TestWords:
@@ -273,7 +324,7 @@ class TestCapturedOutput:
 
 
 @posix
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
 def test_a_stream_that_was_closed_is_empty(closed: str) -> None:
     code = (
         "from genkit.streams import Streams\n"

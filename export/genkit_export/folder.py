@@ -18,6 +18,7 @@ import genkit
 from genkit.card import CARD, FORMAT
 from genkit.card_json import parse_card
 from genkit.errors import UsageError
+from genkit.writing import removed_if_killed
 
 from .onnx_builder import OPSET
 
@@ -59,7 +60,8 @@ def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     folder.chmod(0o755)
     try:
-        yield folder
+        with removed_if_killed(folder):
+            yield folder
         # What the export does not make (pictures, the checkpoint itself) stays where it was.
         for path in folder.iterdir():
             out.mkdir(exist_ok=True)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from genkit.writing import atomic_file
+
 
 @dataclass(frozen=True)
 class LoopConfig:
@@ -193,6 +195,5 @@ class Loop:
             log.write(text + "\n")
 
     def _write(self, name: str, state: Mapping[str, Any]) -> None:
-        partial = self.out / f"{name}.partial"
-        torch.save(state, partial)
-        partial.replace(self.out / name)
+        with atomic_file(self.out / name) as file:
+            torch.save(state, file)

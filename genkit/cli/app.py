@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -16,9 +17,9 @@ from typer.core import TyperGroup
 
 from genkit import __version__
 from genkit.cli.options import require_subcommand
-from genkit.errors import ExitCode, GenkitError, UsageError
+from genkit.errors import ExitCode, GenkitError, GenkitWarning, UsageError
 from genkit.library_output import own_process
-from genkit.streams import Streams
+from genkit.streams import Streams, printable
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -108,8 +109,8 @@ def main(args: Sequence[str] | None = None, streams: Streams | None = None) -> i
     arguments = list(sys.argv[1:] if args is None else args)
     streams = Streams.of_process() if streams is None else streams
     with own_process(), warnings.catch_warnings():
-        warnings.simplefilter("default", RuntimeWarning)  # the category of ours
-        warnings.showwarning = lambda message, *_: streams.warn(str(message))
+        warnings.simplefilter("default", GenkitWarning)
+        warnings.showwarning = partial(_show_warning, streams)
         try:
             code = _run(arguments, streams)
             streams.flush()
@@ -117,6 +118,8 @@ def main(args: Sequence[str] | None = None, streams: Streams | None = None) -> i
             streams.discard()
             return ExitCode.OK
         except OSError as error:  # a full disk, a folder that may not be written
+            if error.errno is None:  # not of the system
+                raise
             _show_origin(streams)
             streams.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
             streams.discard()
@@ -166,4 +169,14 @@ def _may_be_text(error: typer.TyperException, context: Any) -> bool:
 def _show_origin(streams: Streams) -> None:
     """Show where the error that is being handled came from, if that was asked for."""
     if streams.verbosity >= 2 or os.environ.get("GENKIT_DEBUG"):
-        traceback.print_exc(file=streams.stderr)
+        print(printable(traceback.format_exc(), lines=True), end="", file=streams.stderr)
+
+
+def _show_warning(
+    streams: Streams, message: Warning | str, category: type[Warning], *_: object, **__: object
+) -> None:
+    """Say a warning of ours; one of a library is for those who look for a bug."""
+    if issubclass(category, GenkitWarning):
+        streams.warn(str(message))
+    elif streams.verbosity >= 2:
+        streams.warn(f"{category.__name__}: {message}")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli.ahead import batches_ahead
+from genkit.cli.inputs import read_bytes, read_names, tell_left_out
 from genkit.cli.options import (
     DeviceOption,
     FilesFromOption,
@@ -30,29 +27,23 @@ from genkit.cli.options import (
     VerboseOption,
     streams_of,
 )
-from genkit.cli.pictures import read_bytes, read_names, read_picture, save_picture
+from genkit.cli.pictures import Counts, tell_kept
+from genkit.cli.pipeline import Steps, run_items
+from genkit.cli.rows import WIDEST, Result, as_json, as_rows, as_table
 from genkit.errors import ExitCode, InputError, UsageError
-from genkit.files import PIPE, Job, Source, find_sources, plan, stream_sources
-from genkit.streams import Streams, json_line
+from genkit.files import LeftOut, find_sources, stream_sources
+from genkit.model import find
+from genkit.streams import Streams, printable
+from genkit.targets import Job, plan, refuse_targets
+from genkit.writing import is_stdout
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from genkit.images import Picture
-    from genkit.pixels import Pixels
-    from genkit.tasks.classify import Classifier, Guess
+    from genkit.cli.looks import Seen
 
 __all__ = ["app"]
 
 TASK = "classify"
 BATCH = 8
-DIGITS = 6
-"""Of a probability: how many pictures run together can change the seventh."""
-WIDEST = 32
-"""Characters of the column of labels on a terminal; a longer one stands out."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -118,9 +109,9 @@ def classify(
     Each label has a row of three columns, probability, label and file, and the likeliest labels
     of a picture come first. On a terminal the columns are aligned with spaces; anywhere else, and
     with --tsv, they are parted by one tab, and a tab or a line break in a name is written \\t,
-    \\r or \\n.
+    \\r or \\n. On a terminal all characters that would control it are written so.
 
-    Pictures are answered in order, as they come. One that cannot be used is reported on standard
+    Pictures are answered in order, as they come. What goes wrong with one is reported on standard
     error, the others are done, and the exit code is 1. Transparent pixels are seen as white.
 
     --json writes one object a line: input, width, height, labels (a list of label and
@@ -131,23 +122,30 @@ def classify(
         raise UsageError("--json and --tsv are both given", hint="leave one of them out")
     if overwrite and attention is None:
         raise UsageError("--overwrite is for the pictures of --attention, which is not given")
-    if attention == PIPE:
+    if attention is not None and is_stdout(attention):
         raise UsageError("standard output is for the labels", hint="--attention FILE")
     named, listed = read_names(streams, inputs, files_from=files_from, null=null)
     growing = files_from is not None and attention is None
-    if not growing:
-        named += listed
-    exclude = None if attention is None else Path(attention)
-    known = (
-        [] if growing and not named else find_sources(named, recursive=recursive, exclude=exclude)
-    )
-    sources = chain(known, stream_sources(listed, recursive=recursive))
-    jobs = None if attention is None else plan(known, attention, None)
+    left_out = LeftOut()
+    known = []
+    if named or not growing:
+        exclude = [] if attention is None else [Path(attention)]
+        at_once = iter(()) if growing else listed
+        known = find_sources(
+            named, at_once, recursive=recursive, exclude=exclude, left_out=left_out
+        )
+    if attention is not None:
+        jobs = plan(known, attention, None)
+    else:
+        jobs = [Job(source, None, "") for source in known]
+    read = [source.path for source in known] + [
+        labels,
+        None if files_from is None else Path(files_from),
+    ]
+    if output is not None and not is_stdout(str(output)):
+        refuse_targets([output], [path for path in read if path is not None])
+    tell_left_out(streams, left_out)
     names = None if labels is None else _read_labels(labels)
-    from genkit.model import find
-    from genkit.runtime import RuntimeOptions
-    from genkit.tasks.classify import Classifier, prepare, rank
-
     found = find(TASK, model)
     spec = found.card.image
     assert spec is not None
@@ -157,125 +155,66 @@ def classify(
         )
     called = names or spec.labels
 
-    def load(source: Source, piped: bytes | None) -> Loaded:
-        picture = read_picture(source, piped)
-        pixels = prepare(picture, spec)
-        return Loaded(picture.size, pixels, None if attention is None else picture)
+    def all_jobs() -> Iterator[Job]:
+        """The jobs, and those of a list that may still be growing."""
+        yield from jobs
+        any_listed = False
+        late = LeftOut()
+        for source in stream_sources(listed, recursive=recursive, left_out=late) if growing else ():
+            any_listed = True
+            yield Job(source, None, "")
+        tell_left_out(streams, late)
+        if not (jobs or any_listed):
+            raise UsageError("no pictures are named", hint="name files or folders, or - for a pipe")
 
-    size = batch or (BATCH if attention is None else 1)
-    write = _as_json if json else _as_rows
-    failed = False
-    with streams.output(output) as out, batches_ahead(streams, sources, load, size) as batches:
-        classifier = Classifier(found, RuntimeOptions(device, precision, threads))
-        streams.note(f"{found.card.name} on {classifier.runs_on}")
-        maps = None if jobs is None else _Maps(classifier, jobs, overwrite)
+    write = as_json if json else as_rows
+    from genkit.cli.looks import Looks
+    from genkit.runtime import RuntimeOptions
+    from genkit.tasks.classify import rank
+
+    looks = Looks(found, RuntimeOptions(device, precision, threads), overwrite)
+    counts = Counts()
+    with (
+        streams.output(output) as out,
+        _progress(streams, None if growing else len(jobs)) as advance,
+    ):
         if not (json or tsv) and out.isatty():
-            write = partial(_as_table, width=min(max(map(len, called)), WIDEST))
-        with _progress(streams, None if growing else len(known)) as advance:
-            for loaded in batches:
-                for result in _classify(
-                    classifier, loaded, lambda found: rank(found, called, top, threshold), maps
-                ):
-                    if result.error is not None:
-                        failed = True
-                        streams.report(result.error, str(result.source))
-                    out.write(write(result))
-                out.flush()
-                advance(len(loaded))
-    if maps is not None and maps.kept:
-        streams.tell(f"kept {maps.kept} that were there already; --overwrite replaces them")
-    if failed:
+            width = min(max(len(printable(label)) for label in called), WIDEST)
+            write = partial(as_table, width=width)
+
+        def begin() -> None:
+            classifier = looks.open(attention=attention is not None)
+            streams.note(f"{found.card.name} on {classifier.runs_on}")
+
+        def report(job: Job, outcome: Seen | InputError) -> None:
+            if isinstance(outcome, InputError):
+                counts.fail(outcome)
+                streams.report(outcome, str(job.source))
+                result = Result(job.source, outcome)
+            else:
+                if outcome.kept is not None:
+                    counts.keep(outcome.kept)
+                guesses = rank(outcome.scores, called, top, threshold)
+                result = Result(job.source, None, outcome.size, guesses, job.target)
+            out.write(write(result))
+            out.flush()
+            advance(1)
+
+        run_items(
+            all_jobs(),
+            Steps(
+                load=looks.load,
+                run=looks.run,
+                save=looks.save,
+                report=report,
+                pipe=lambda job: streams.stdin.read() if job.source.path is None else None,
+                begin=begin,
+            ),
+            size=batch or (BATCH if attention is None else 1),
+        )
+    tell_kept(streams, counts, json=False)
+    if counts.failed:
         raise typer.Exit(ExitCode.INPUT_FAILED)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A picture that was read."""
-
-    size: tuple[int, int]
-    """Height and width."""
-    pixels: Pixels
-    """What the network sees of it."""
-    picture: Picture | None
-    """The whole of it, if it is wanted later."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a picture; with an error, of the rest only the source counts."""
-
-    source: Source
-    error: InputError | None
-    size: tuple[int, int] = (0, 0)
-    guesses: Sequence[Guess] = ()
-    map: Path | None = None
-    """The picture of where the network looks."""
-
-
-class _Maps:
-    """Writes the pictures of where the network looks, in the order of the jobs."""
-
-    def __init__(self, classifier: Classifier, jobs: Sequence[Job], overwrite: bool) -> None:
-        classifier.open_attention()
-        self._classifier, self._jobs, self._overwrite = classifier, iter(jobs), overwrite
-        self.kept = 0
-
-    def write(self, loaded: Loaded | InputError) -> Path | None:
-        """Write the next one, if its picture was read, and is wanted. Raises InputError."""
-        from genkit.tasks.classify import overlay
-
-        job = next(self._jobs)
-        if isinstance(loaded, InputError) or loaded.picture is None:
-            return None
-        assert job.target is not None
-        if job.target.is_file() and not self._overwrite:
-            self.kept += 1
-        else:
-            attention = self._classifier.attention(loaded.pixels)
-            save_picture(overlay(loaded.picture, attention, self._classifier.spec), job)
-        return job.target
-
-
-def _classify(
-    classifier: Classifier,
-    batch: Sequence[tuple[Source, Future[Loaded]]],
-    rank: Callable[[NDArray[np.float32]], list[Guess]],
-    maps: _Maps | None,
-) -> Iterator[Result]:
-    """The results for a batch, in its order."""
-    read = [(source, _result(future)) for source, future in batch]
-    prepared = [loaded.pixels for _, loaded in read if isinstance(loaded, Loaded)]
-    found = iter(_probabilities(classifier, prepared))
-    for source, loaded in read:
-        try:
-            written = maps.write(loaded) if maps else None
-            if isinstance(loaded, InputError):
-                raise loaded
-            scores = next(found)
-            if isinstance(scores, InputError):
-                raise scores
-        except InputError as error:
-            yield Result(source, error)
-        else:
-            yield Result(source, None, loaded.size, rank(scores), written)
-
-
-def _result(future: Future[Loaded]) -> Loaded | InputError:
-    try:
-        return future.result()
-    except InputError as error:
-        return error
-
-
-def _probabilities(
-    classifier: Classifier, prepared: Sequence[Pixels]
-) -> Sequence[NDArray[np.float32] | InputError]:
-    try:
-        return list(classifier.probabilities(prepared))
-    except InputError as error:
-        if len(prepared) == 1:
-            return [error]
-        return [_probabilities(classifier, [pixels])[0] for pixels in prepared]
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:
@@ -297,52 +236,3 @@ def _progress(
     if streams.stdout.isatty():
         return nullcontext(lambda _: None)
     return streams.progress("pictures", total, unit="images")
-
-
-# How a result is written.
-
-
-def _as_rows(result: Result) -> bytes:
-    """Columns parted by tabs. File names need not be UTF-8, and stay as they are."""
-    return b"".join(
-        f"{guess.probability:.{DIGITS}f}\t{_escaped(guess.label)}\t".encode()
-        + _name(result)
-        + b"\n"
-        for guess in result.guesses
-    )
-
-
-def _as_table(result: Result, width: int) -> bytes:
-    return b"".join(
-        f"{guess.probability:.{DIGITS}f}  {_escaped(guess.label):<{width}}  ".encode()
-        + _name(result)
-        + b"\n"
-        for guess in result.guesses
-    )
-
-
-def _as_json(result: Result) -> bytes:
-    good = result.error is None
-    guesses = [
-        {"label": guess.label, "probability": round(guess.probability, DIGITS)}
-        for guess in result.guesses
-    ]
-    return json_line(
-        {
-            "input": str(result.source.path or PIPE),
-            "width": result.size[1] if good else None,
-            "height": result.size[0] if good else None,
-            "labels": guesses if good else None,
-            "attention": None if result.map is None else str(result.map),
-            "error": None if result.error is None else result.error.message,
-        }
-    )
-
-
-def _name(result: Result) -> bytes:
-    return os.fsencode(_escaped(str(result.source.path or PIPE)))
-
-
-def _escaped(text: str) -> str:
-    """Text that is one column of one row."""
-    return text.replace("\t", "\\t").replace("\r", "\\r").replace("\n", "\\n")

@@ -27,15 +27,18 @@ from genkit.cli.options import (
 )
 from genkit.cli.pictures import Batch, Work, find_jobs, read_picture, run_jobs
 from genkit.errors import UsageError
+from genkit.model import find
+from genkit.provenance import made_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genkit.images import Picture
+    from genkit.tasks.cyclegan import PictureTranslator
 
 __all__ = ["app"]
 
-TASK = "cyclegan"
+TASK, ROLE = "cyclegan", "generate"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -85,12 +88,14 @@ def cyclegan(
     genkit cyclegan --model winter2summer -r photos -o summer
     cat valley.jpg | genkit cyclegan - > winter.png
 
-    A result has the size, the colour profile and the transparency of its input. It is kept if
-    it is there already, so that a second run does what is missing. An input that cannot be
-    used is reported, the others are done, and the exit code is 1.
+    A result has the size, the colour profile and the transparency of its input, and a record of
+    what made it. It is kept if it is there already, so that a second run does what is missing;
+    if another model, other options or another input made it, that is said, and it is not
+    replaced. What goes wrong with an input or a result is reported, the others are done, and
+    the exit code is 1.
 
     --json writes one object a line: input, output, width, height, kept (the result was there
-    already) and error. Whatever does not apply is null.
+    already), made (the record in the result) and error. Whatever does not apply is null.
     """
     streams = streams_of(ctx, quiet, verbose)
     wanted = parse_size(size)
@@ -105,13 +110,18 @@ def cyclegan(
         json=json,
     )
 
+    found = find(TASK, model)
+    record = made_by(
+        found, ROLE, precision=precision, size=wanted, tile=tile, compare=compare or None
+    )
+    opened: list[PictureTranslator] = []
+
     def open_model() -> Callable[[Picture], Picture]:
-        from genkit.model import find
         from genkit.runtime import RuntimeOptions
         from genkit.tasks.cyclegan import PictureTranslator, side_by_side
 
-        found = find(TASK, model)
         translator = PictureTranslator(found, RuntimeOptions(device, precision, threads))
+        opened.append(translator)
         streams.note(f"{found.card.name} on {translator.runs_on}")
 
         def run(picture: Picture) -> Picture:
@@ -120,7 +130,8 @@ def cyclegan(
 
         return run
 
-    run_jobs(streams, jobs, Work(read_picture, open_model), Batch(quality, overwrite, json))
+    work = Work(read_picture, open_model, lambda _: dict(record), lambda: opened[0].precision)
+    run_jobs(streams, jobs, work, Batch(quality, overwrite, json))
 
 
 def parse_size(text: str) -> tuple[int, int] | int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from genkit.cli.options import JsonOption, QuietOption, VerboseOption, streams_of
-from genkit.errors import RuntimeUnavailableError, UsageError
+from genkit.errors import ModelNotFoundError, RuntimeUnavailableError, UsageError
+from genkit.model import user_models
 
 __all__ = ["app"]
 
@@ -106,6 +108,8 @@ def export(
         raise UsageError(
             f"no such precision: {precision!r}", hint=f"one of: {', '.join(PRECISIONS)}"
         )
+    if not inspect:
+        _refuse_without_a_place(output)
     record: dict[str, Any] = {}
     folder = None
     try:
@@ -147,6 +151,23 @@ def export(
         streams.write("".join(f"{line}\n" for line in _lines(record)))
     else:
         streams.write(f"{folder}\n")
+
+
+def _refuse_without_a_place(output: Path | None) -> None:
+    """Raise UsageError, before the work, where the model folder could not be made."""
+    try:
+        place = user_models() if output is None else output.absolute().parent
+    except ModelNotFoundError as error:
+        raise UsageError(error.message, hint="-o DIR") from error
+    try:
+        above = next(folder for folder in (place, *place.parents) if os.path.lexists(folder))
+        probe = above / f".genkit-{os.urandom(6).hex()}.part"
+        probe.mkdir()  # there are more reasons than permissions
+        probe.rmdir()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = "-o DIR" if output is None else None
+        raise UsageError(f"no model can be written to {place}: {reason}", hint=hint) from error
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -5,25 +5,36 @@ from __future__ import annotations
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from genkit.cli.pictures import parse_kind
+import typer
+
+from genkit.cli.pictures import (
+    Counts,
+    Kept,
+    kept_or_refused,
+    parse_kind,
+    tell_kept,
+    write_result,
+)
+from genkit.cli.pipeline import Finished, Steps, as_input_error, run_items
+from genkit.cli.recorder import Recorder
 from genkit.cli.shots import Plan, Shot
-from genkit.errors import UsageError
-from genkit.files import KINDS, is_folder, kind_of
+from genkit.errors import ExitCode, InputError, UsageError
+from genkit.files import KINDS
 from genkit.grid import ANIMATIONS, encode_animation, grid, half_blocks, squarest, with_labels
 from genkit.images import Picture, encode
 from genkit.pixels import Pixels
+from genkit.provenance import Record, embed
 from genkit.streams import Streams, atomic_file
+from genkit.targets import is_folder, kind_of
+from genkit.writing import is_stdout, is_there
 
 __all__ = ["Gallery", "Target", "find_target"]
 
-PIPE = "-"
-THREADS = 4
 AHEAD = 64
 """How many pictures may wait to be encoded and written."""
 GAP = 2
@@ -62,7 +73,7 @@ def find_target(
     if output is None and (shown or can_show(streams)):
         return Target(wanted or "png")
     several = layout == "files" and count > 1
-    if output is None or output == PIPE:
+    if output is None or is_stdout(output):
         if streams.stdout.isatty():
             raise UsageError("a terminal cannot show a picture", hint="add -o FILE, or a pipe")
         if several:
@@ -100,52 +111,70 @@ class Gallery:
 
     streams: Streams
     target: Target
-    classes: tuple[str, ...]
-    truncates: bool
+    recorder: Recorder
     scale: int
-    fps: float
-    quality: int | None
+    batch: int
     overwrite: bool
     json: bool
     shown: bool
+    counts: Counts = field(default_factory=Counts, init=False)
 
     def fill(self, plan: Plan, make: Callable[[Iterable[Shot]], Made]) -> None:
         """Make the pictures of a plan and write them; ``make`` is given those that are missing.
 
-        What is there already is kept, unless it is to be overwritten.
+        What is there already is kept, unless it is to be overwritten; if something else made
+        it, that is an error. Leaves with the exit code for failure if there was one.
         """
         if self.target.folder is not None:
-            kept = self._fill_folder(plan, self.target.folder, make)
-        elif self.target.file is not None and self._is_kept(self.target.file):
-            kept = 1
-            for shot in plan.shots() if self.json else ():
-                self._record(shot, self.target.file, kept=True)
+            self._fill_folder(plan, self.target.folder, make)
         else:
-            kept = 0
             self._fill_one(plan, make)
-        if kept and not self.json:
-            self.streams.tell(f"kept {kept} that were there already; --overwrite replaces them")
+        tell_kept(self.streams, self.counts, self.json)
+        if self.counts.failed:
+            raise typer.Exit(ExitCode.INPUT_FAILED)
 
     # One file, a pipe, or nothing but the terminal
 
     def _fill_one(self, plan: Plan, make: Callable[[Iterable[Shot]], Made]) -> None:
+        outcome: Kept | Record | InputError
+        try:
+            outcome = self._make_one(plan, make)
+        except UsageError:
+            raise
+        except Exception as error:
+            outcome = as_input_error(error)
+            self.counts.fail(outcome)
+            self.streams.report(outcome)
+        if isinstance(outcome, Kept):
+            self.counts.keep(outcome)
+        for shot in plan.shots() if self.json else ():
+            self._record(shot, self.target.file, outcome, grid=plan.layout == "grid")
+
+    def _make_one(self, plan: Plan, make: Callable[[Iterable[Shot]], Made]) -> Kept | Record:
+        record = self.recorder.of_plan(plan) if self.target.is_written else {}
+        if self.target.file is not None and not self.overwrite and is_there(self.target.file):
+            return kept_or_refused(self.target.file, record)
         shots = plan.shots()
         if not self.target.is_written:
             if not self._draws:
-                return
+                return record
             if plan.layout != "grid":
                 shots = islice(shots, MOST_SHOWN)
         with self.streams.progress("pictures", plan.count, unit="images") as advance:
             made = _counted(make(shots), advance)
             canvas, data = (self._lay_out if plan.layout == "grid" else self._line_up)(plan, made)
+        if self.target.is_written:
+            record = self.recorder.completed(record)
+            data = embed(data, record)
         if self.target.file is not None:
-            _save(self.target.file, data)
+            self.target.file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(self.target.file) as file:
+                file.write(data)
             self.streams.note(f"{plan.count} picture(s) -> {self.target.file}")
         elif self.target.pipe:
             self.streams.write(data)
         self._show(canvas)
-        for shot in plan.shots() if self.json else ():
-            self._record(shot, self.target.file, grid=plan.layout == "grid")
+        return record
 
     def _lay_out(self, plan: Plan, made: Made) -> tuple[Pixels, bytes]:
         """All pictures in a grid: what is shown of it, and the file."""
@@ -170,7 +199,8 @@ class Gallery:
                 yield pixels
 
         if plan.layout == "frames" and self.target.is_written:
-            data = encode_animation(watched(), self.target.kind, self.fps, self.quality)
+            fps, quality = self.recorder.fps, self.recorder.quality
+            data = encode_animation(watched(), self.target.kind, fps, quality)
         else:
             (last,) = deque(watched(), maxlen=1)
             data = self._encode(last) if self.target.is_written else b""
@@ -178,60 +208,53 @@ class Gallery:
 
     # A folder
 
-    def _fill_folder(self, plan: Plan, folder: Path, make: Callable[[Iterable[Shot]], Made]) -> int:
-        kept = 0
+    def _fill_folder(
+        self, plan: Plan, folder: Path, make: Callable[[Iterable[Shot]], Made]
+    ) -> None:
         shown: list[Pixels] = []
-        saving: deque[tuple[Shot, Path, Future[None]]] = deque()
-        pool = ThreadPoolExecutor(THREADS, "pictures")
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with self.streams.progress("pictures", plan.count, unit="images") as advance:
 
-                def missing() -> Iterator[Shot]:
-                    nonlocal kept
-                    for shot in plan.shots():
-                        path = self._path_of(shot, folder)
-                        if self._is_kept(path):
-                            kept += 1
-                            advance(1)
-                            self._record(shot, path, kept=True)
-                        else:
-                            yield shot
+        def path_of(shot: Shot) -> Path:
+            return folder / f"{shot.stem}{KINDS[self.target.kind]}"
 
-                def finish_down_to(count: int) -> None:
-                    while len(saving) > count:
-                        shot, path, future = saving.popleft()
-                        future.result()
-                        advance(1)
-                        self.streams.note(f"{shot.stem} -> {path}")
-                        self._record(shot, path)
+        def load(shot: Shot, _: bytes | None) -> tuple[Shot, Record] | Finished[Kept | Record]:
+            record, path = self.recorder.of_shot(shot), path_of(shot)
+            if is_there(path) and not self.overwrite:
+                return Finished(kept_or_refused(path, record))
+            return shot, record
 
-                for shot, pixels in make(missing()):
-                    if self._draws and len(shown) < MOST_SHOWN:
-                        shown.append(pixels)
-                    path = self._path_of(shot, folder)
-                    saving.append((shot, path, pool.submit(self._save_picture, path, pixels)))
-                    finish_down_to(AHEAD)
-                finish_down_to(0)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        def run(batch: Sequence[tuple[Shot, Record]]) -> list[Pixels]:
+            made = [pixels for _, pixels in make(shot for shot, _ in batch)]
+            if self._draws:
+                shown.extend(made[: MOST_SHOWN - len(shown)])
+            return made
+
+        def save(shot: Shot, loaded: tuple[Shot, Record], pixels: Pixels) -> Kept | Record:
+            record = self.recorder.completed(loaded[1])
+            write_result(path_of(shot), embed(self._encode(pixels), record))
+            return record
+
+        def report(shot: Shot, outcome: Kept | Record | InputError) -> None:
+            advance(1)
+            if isinstance(outcome, InputError):
+                self.counts.fail(outcome)
+                self.streams.report(outcome, shot.stem)
+            elif isinstance(outcome, Kept):
+                self.counts.keep(outcome)
+            else:
+                self.streams.note(f"{shot.stem} -> {path_of(shot)}")
+            self._record(shot, path_of(shot), outcome)
+
+        with self.streams.progress("pictures", plan.count, unit="images") as advance:
+            steps = Steps(load=load, run=run, save=save, report=report)
+            run_items(plan.shots(), steps, size=self.batch, behind=AHEAD)
         if shown:
             self._show(_contact_sheet(shown))
-        return kept
-
-    def _path_of(self, shot: Shot, folder: Path) -> Path:
-        return folder / f"{shot.stem}{KINDS[self.target.kind]}"
-
-    def _save_picture(self, path: Path, pixels: Pixels) -> None:
-        _save(path, self._encode(pixels))
 
     # What both do
 
-    def _is_kept(self, path: Path) -> bool:
-        return path.is_file() and not self.overwrite
-
     def _encode(self, pixels: Pixels) -> bytes:
-        return encode(Picture(pixels), self.target.kind, self.quality)
+        return encode(Picture(pixels), self.target.kind, self.recorder.quality)
 
     @property
     def _draws(self) -> bool:
@@ -242,25 +265,38 @@ class Gallery:
         if self._draws:
             truecolor = os.environ.get("COLORTERM") in ("truecolor", "24bit")
             columns = shutil.get_terminal_size().columns
-            self.streams.write(half_blocks(pixels, columns, truecolor))
+            self.streams.write(half_blocks(pixels, columns, truecolor).encode())
 
     def _record(
-        self, shot: Shot, path: Path | None, *, grid: bool = False, kept: bool = False
+        self,
+        shot: Shot,
+        path: Path | None,
+        outcome: Kept | Record | InputError,
+        *,
+        grid: bool = False,
     ) -> None:
-        if self.json:
-            row, column = shot.place if grid else (None, None)
-            self.streams.write_json(
-                {
-                    "seed": shot.seed,
-                    "class": None if shot.label is None else self.classes[shot.label],
-                    "truncation": shot.truncation if self.truncates else None,
-                    "file": None if path is None else str(path),
-                    "row": row,
-                    "column": column,
-                    "kept": kept,
-                }
-            )
-            self.streams.flush()
+        if not self.json:
+            return
+        error = outcome.message if isinstance(outcome, InputError) else None
+        kept = isinstance(outcome, Kept)
+        made = outcome.made if isinstance(outcome, Kept) else None if error else outcome
+        # Of a file that nothing tells of it is not known what it shows.
+        known = not kept or made is not None
+        row, column = shot.place if grid else (None, None)
+        self.streams.write_json(
+            {
+                "seed": shot.seed if known else None,
+                "class": self.recorder.class_of(shot) if known else None,
+                "truncation": self.recorder.truncation_of(shot) if known else None,
+                "file": None if path is None or error is not None else str(path),
+                "row": row,
+                "column": column,
+                "kept": kept,
+                "made": made,
+                "error": error,
+            }
+        )
+        self.streams.flush()
 
 
 def _parse_animation(name: str | None) -> str | None:
@@ -293,9 +329,3 @@ def _counted(made: Made, advance: Callable[[float], None]) -> Made:
     for pair in made:
         yield pair
         advance(1)
-
-
-def _save(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as file:
-        file.write(data)

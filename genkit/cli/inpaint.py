@@ -30,23 +30,27 @@ from genkit.cli.options import (
 )
 from genkit.cli.pictures import Batch, Work, find_jobs, read_bytes, read_picture, run_jobs
 from genkit.errors import InputError, UsageError
-from genkit.files import READABLE, Source
+from genkit.files import READABLE, Source, is_same
+from genkit.model import find
+from genkit.provenance import Record, hash_of, made_by
+from genkit.targets import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from genkit.images import Picture
     from genkit.pixels import Pixels
+    from genkit.tasks.inpaint import Inpainter
 
     Hole = NDArray[np.bool_]
     Loaded = tuple[Picture, Hole]
 
 __all__ = ["app"]
 
-TASK = "inpaint"
+TASK = ROLE = "inpaint"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -110,12 +114,14 @@ def inpaint(
     cat cutout.png | genkit inpaint - > whole.png
 
     Pixels outside of the holes stay as they are, bit for bit in a PNG or TIFF; JPEG and WebP
-    change all of them a little. A result has the size and the colour profile of its input. It
-    is kept if it is there already. An input that cannot be used is reported, the others are
+    change all of them a little. A result has the size and the colour profile of its input, and
+    a record of what made it. It is kept if it is there already; if another model, other holes
+    or another input made it, that is said, and it is not replaced. Masks that lie among the
+    inputs are no inputs. What goes wrong with an input or a result is reported, the others are
     done, and the exit code is 1.
 
     --json writes one object a line: input, output, width, height, kept (the result was there
-    already) and error. Whatever does not apply is null.
+    already), made (the record in the result) and error. Whatever does not apply is null.
     """
     streams = streams_of(ctx, quiet, verbose)
     if mask is not None and str(mask) == "-":
@@ -139,23 +145,38 @@ def inpaint(
         output=output,
         kind=kind,
         json=json,
+        exclude=[] if mask is None else [mask],
     )
+    if mask is not None:
+        refuse_own_masks(jobs, mask)
+    found = find(TASK, model)
+    made = made_by(found, ROLE, precision=precision, **options_of(holes))
+    opened: list[Inpainter] = []
+
+    def record(source: Source) -> Record:
+        if mask is None:
+            return dict(made)
+        own = _mask_for(source, mask)
+        try:
+            return made | {"mask": hash_of(read_bytes(own))}
+        except InputError as error:
+            raise InputError(f"its mask {error.message}", hint=error.hint) from error
 
     def load(source: Source, piped: bytes | None) -> Loaded:
         picture = read_picture(source, piped)
         return picture, holes.of(picture, source)
 
     def open_model() -> Callable[[Loaded], Picture]:
-        from genkit.model import find
         from genkit.runtime import RuntimeOptions
         from genkit.tasks.inpaint import Inpainter
 
-        found = find(TASK, model)
         inpainter = Inpainter(found, RuntimeOptions(device, precision, threads))
+        opened.append(inpainter)
         streams.note(f"{found.card.name} on {inpainter.runs_on}")
         return lambda loaded: inpainter(*loaded)
 
-    run_jobs(streams, jobs, Work(load, open_model), Batch(quality, overwrite, json))
+    work = Work(load, open_model, record, lambda: opened[0].precision)
+    run_jobs(streams, jobs, work, Batch(quality, overwrite, json))
 
 
 @dataclass(frozen=True)
@@ -256,3 +277,33 @@ def parse_color(text: str) -> tuple[int, int, int]:
         raise UsageError(f"unknown color {text!r}", hint="for example '#ff00ff'")
     red, green, blue = (int(part, 16) for part in match.groups())
     return red, green, blue
+
+
+def options_of(holes: Holes) -> Record:
+    """What says where the holes are, as it stands in the record of a result, the mask aside."""
+    return {
+        "boxes": holes.boxes or None,
+        "color": None if holes.color is None else bytes(holes.color).hex(),
+        "mask_invert": holes.invert or None,
+        "mask_threshold": holes.threshold,
+        "mask_dilate": holes.dilate or None,
+    }
+
+
+def refuse_own_masks(jobs: Sequence[Job], mask: Path) -> None:
+    """Raise UsageError where an image is its own mask, or a result would be among the masks."""
+    for job in jobs:
+        if job.source.path is not None and job.source.problem is None:
+            try:
+                own = _mask_for(job.source, mask)
+            except (InputError, OSError, ValueError):
+                continue  # told when it is read
+            if is_same(own, job.source.path):
+                raise UsageError(
+                    f"{job.source} would be its own mask",
+                    hint="masks lie in a folder of their own, and are called as their images are",
+                )
+        if job.target is not None and (
+            is_same(job.target, mask) or is_same(job.target.parent, mask)
+        ):
+            raise UsageError(f"{job.target} would be among the masks", hint="name another place")

@@ -1,24 +1,29 @@
-"""What all commands do that turn pictures into pictures: find, read, run, write, report.
-
-Pictures are decoded and encoded by threads while the network runs, which so never waits for
-them.
-"""
+"""What all commands do that turn images into images: read, run, write, keep, report."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import typer
 
+from genkit.cli.inputs import (
+    find_jobs,
+    parse_kind,
+    read_bytes,
+    read_names,
+    read_picture,
+    read_source,
+)
+from genkit.cli.pipeline import AHEAD, THREADS, Finished, Steps, run_items
 from genkit.errors import ExitCode, InputError, UsageError
-from genkit.files import KINDS, PIPE, SUFFIXES, Job, Source, find_sources, plan, split_list
+from genkit.files import PIPE, Source
+from genkit.provenance import Record, differences, embed, hash_of, read_record
 from genkit.streams import Streams, atomic_file
-from genkit.text import read_chunks
+from genkit.targets import Job
+from genkit.writing import is_there
 
 if TYPE_CHECKING:
     from genkit.images import Picture
@@ -27,31 +32,41 @@ __all__ = [
     "AHEAD",
     "THREADS",
     "Batch",
+    "Counts",
+    "DifferentError",
+    "Kept",
+    "Saved",
     "Work",
     "find_jobs",
+    "kept_or_refused",
     "parse_kind",
     "read_bytes",
     "read_names",
     "read_picture",
+    "read_source",
     "run_jobs",
     "save_picture",
+    "tell_kept",
+    "write_result",
 ]
 
-THREADS = 4
-AHEAD = THREADS + 2
-"""How many pictures wait for the network, decoded, and behind it, to be encoded."""
+LOSSY = ("jpeg", "webp")
 
 Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
 class Work(Generic[Loaded]):
-    """What a command does with a picture."""
+    """What a command does with an image."""
 
     load: Callable[[Source, bytes | None], Loaded]
-    """Called in a thread: reads and decodes. The bytes are those of standard input."""
+    """Called in a thread: decodes what was read."""
     open: Callable[[], Callable[[Loaded], Picture]]
     """Opens the model and returns what runs it; called once, if there is anything to do."""
+    record: Callable[[Source], Record] | None = None
+    """Called in a thread: what is to make a result (see genkit.provenance), the input aside."""
+    precision: Callable[[], str] = lambda: "auto"
+    """The precision that the opened model runs in."""
 
 
 @dataclass(frozen=True)
@@ -63,230 +78,209 @@ class Batch:
     json: bool
 
 
-def find_jobs(
-    streams: Streams,
-    names: Sequence[str] | None,
-    *,
-    files_from: str | None,
-    null: bool,
-    recursive: bool,
-    output: str | None,
-    kind: str | None,
-    json: bool,
-) -> list[Job]:
-    """What the arguments and options of a command come to. Raises UsageError or InputError."""
-    named, listed = read_names(streams, names, files_from=files_from, null=null)
-    named += listed
-    kind = parse_kind(kind)
-    exclude = None if output in (None, "-") else Path(str(output))
-    jobs = plan(find_sources(named, recursive=recursive, exclude=exclude), output, kind)
-    if any(job.target is None for job in jobs):
-        if json:
-            raise UsageError("standard output cannot hold both a picture and JSON", hint="add -o")
-        if streams.stdout.isatty():
-            raise UsageError("a terminal cannot show a picture", hint="add -o FILE, or a pipe")
-    return jobs
+@dataclass(frozen=True)
+class Saved:
+    """A result that was written: where it was not written to a file, its bytes."""
+
+    height: int
+    width: int
+    data: bytes | None
+    made: Record | None
+    """The record that is in it."""
 
 
-def read_names(
-    streams: Streams, names: Sequence[str] | None, *, files_from: str | None, null: bool
-) -> tuple[list[str], Iterator[str]]:
-    """The names that are arguments, and those of ``--files-from``, which are read when they are
-    asked for. Raises UsageError or InputError.
-    """
-    named = list(names or ())
-    if null and files_from is None:
-        raise UsageError("-0 says how --files-from is read, which is not given")
-    if PIPE in named and files_from == PIPE:
-        raise UsageError("standard input cannot hold both a picture and the list of files")
-    if PIPE in named and streams.stdin.isatty():
-        raise UsageError("standard input is a terminal, not a picture", hint="name a file")
-    if files_from is None:
-        return named, iter(())
-    if files_from == PIPE:
-        return named, split_list(read_chunks(streams.stdin), null)
-    try:
-        file = Path(files_from).open("rb", buffering=0)  # noqa: SIM115 - closed by _chunks_of
-    except OSError as error:
-        raise InputError(f"{files_from}: {error.strerror}") from error
-    return named, split_list(_chunks_of(file), null)
+@dataclass(frozen=True)
+class Kept:
+    """A result that was there already, as it is asked for or, without a record, perhaps."""
+
+    made: Record | None
 
 
-def _chunks_of(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        yield from read_chunks(file)
+class DifferentError(InputError):
+    """There is a result of the name, and something else made it."""
+
+
+@dataclass(frozen=True)
+class _Ready(Generic[Loaded]):
+    """An image that can be run."""
+
+    loaded: Loaded
+    record: Record | None
 
 
 def run_jobs(streams: Streams, jobs: Sequence[Job], work: Work[Loaded], batch: Batch) -> None:
     """Do the jobs, in order, and leave with the exit code for failure if one failed.
 
-    A result that is there already is kept, unless it is to be overwritten. An input that
-    cannot be used is reported and the others are done.
+    A result that is there already is kept, unless it is to be overwritten; one that was made
+    by something else is an error of its job. What goes wrong with an input or a result is
+    reported, and the others are done.
     """
-    todo: list[Job] = []
-    kept: list[Job] = []
-    for job in jobs:
-        there = job.target is not None and job.target.is_file() and not batch.overwrite
-        (kept if there else todo).append(job)
-    report = _Report(streams, batch.json)
-    for job in kept:
-        report.kept(job)
-    if todo:
-        _run(streams, todo, work, batch, report)
-    if kept and not batch.json:
-        streams.tell(f"kept {len(kept)} that were there already; --overwrite replaces them")
+    run: Callable[[Loaded], Picture] | None = None
+
+    def opened() -> Callable[[Loaded], Picture]:
+        nonlocal run
+        if run is None:
+            run = work.open()
+        return run
+
+    def begin() -> None:
+        if batch.overwrite or not all(job.target and is_there(job.target) for job in jobs):
+            opened()
+
+    def load(job: Job, piped: bytes | None) -> _Ready[Loaded] | Finished[Saved | Kept]:
+        data = read_source(job.source, piped)
+        record = None
+        if work.record is not None:
+            record = work.record(job.source) | {"input": hash_of(data), "format": job.kind}
+            if batch.quality is not None and job.kind in LOSSY:
+                record["quality"] = batch.quality
+        if job.target is not None and not batch.overwrite and is_there(job.target):
+            return Finished(kept_or_refused(job.target, record))
+        return _Ready(work.load(job.source, data), record)
+
+    def save(job: Job, ready: _Ready[Loaded], picture: Picture) -> Saved | Kept:
+        record = ready.record
+        if record is not None:
+            record |= {"precision": work.precision()}
+        return save_picture(picture, job, batch.quality, record)
+
+    with streams.progress("pictures", len(jobs), unit="images") as advance:
+        report = _Report(streams, batch.json, advance)
+        run_items(
+            jobs,
+            Steps(
+                load=load,
+                run=lambda ready: [opened()(one.loaded) for one in ready],
+                save=save,
+                report=report.done,
+                pipe=lambda job: streams.stdin.read() if job.source.path is None else None,
+                begin=begin,
+            ),
+        )
+    tell_kept(streams, report, batch.json)
     if report.failed:
         raise typer.Exit(ExitCode.INPUT_FAILED)
 
 
-def _run(
-    streams: Streams, jobs: Sequence[Job], work: Work[Loaded], batch: Batch, report: _Report
-) -> None:
-    loading: deque[tuple[Job, Future[Loaded]]] = deque()
-    saving: deque[tuple[Job, Future[Saved]]] = deque()
-    waiting = iter(jobs)
-    pool = ThreadPoolExecutor(THREADS, "pictures")
-
-    def load_more() -> None:
-        while len(loading) < AHEAD and (job := next(waiting, None)) is not None:
-            # Read here: a thread that waits for a pipe could not be interrupted.
-            piped = streams.stdin.read() if job.source.path is None else None
-            loading.append((job, pool.submit(work.load, job.source, piped)))
-
+def kept_or_refused(target: Path, asked: Record | None) -> Kept:
+    """A result that is there. Raises DifferentError if its record says that it is another one."""
     try:
-        with streams.progress("pictures", len(jobs), unit="images") as advance:
-
-            def finish_down_to(count: int) -> None:
-                while len(saving) > count:
-                    report.done(*saving.popleft())
-                    advance(1)
-
-            load_more()
-            run = work.open()
-            while loading:
-                job, future = loading.popleft()
-                load_more()
-                saving.append((job, _after(future, run, job, batch, pool)))
-                finish_down_to(AHEAD)
-            finish_down_to(0)
-    finally:
-        pool.shutdown(cancel_futures=True)
+        found = read_record(target)
+    except OSError:
+        found = None
+    if found is not None and asked is not None:
+        found_otherwise = differences(asked, found)
+        if found_otherwise:
+            raise DifferentError(f"{target} was made otherwise: {', '.join(found_otherwise)}")
+    return Kept(found)
 
 
-def _after(
-    loaded: Future[Loaded],
-    run: Callable[[Loaded], Picture],
-    job: Job,
-    batch: Batch,
-    pool: ThreadPoolExecutor,
-) -> Future[Saved]:
-    """Run a picture as soon as it is decoded and have the result saved; errors wait with it."""
-    try:
-        return pool.submit(save_picture, run(loaded.result()), job, batch.quality)
-    except InputError as error:
-        failed: Future[Saved] = Future()
-        failed.set_exception(error)
-        return failed
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A result that was encoded: where it was not written to a file, its bytes."""
-
-    height: int
-    width: int
-    data: bytes | None
-
-
-def save_picture(picture: Picture, job: Job, quality: int | None = None) -> Saved:
-    """Encode a picture and write it where the job says, if that is a file. Raises InputError."""
+def save_picture(
+    picture: Picture, job: Job, quality: int | None = None, record: Record | None = None
+) -> Saved:
+    """Encode a picture, with a record of what made it, and write it where the job says, if that
+    is a file. Raises InputError or OSError.
+    """
     from genkit.images import encode
 
     data = encode(picture, job.kind, quality)
+    if record is not None:
+        data = embed(data, record)
     if job.target is not None:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(job.target) as file:
+        write_result(job.target, data)
+    return Saved(*picture.size, None if job.target is not None else data, record)
+
+
+def write_result(path: Path, data: bytes) -> None:
+    """Write one result of many, and the folders above it. Raises InputError or OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with atomic_file(path) as file:
             file.write(data)
-    return Saved(*picture.size, None if job.target is not None else data)
+    except UsageError as error:  # its hint is for the one file that -o names
+        raise InputError(error.message) from error
 
 
 @dataclass
-class _Report:
+class Counts:
+    """How many results were there already, and how many there are not."""
+
+    kept: int = field(default=0, init=False)
+    unknown: int = field(default=0, init=False)
+    """Of those kept: without a record of what made them."""
+    different: int = field(default=0, init=False)
+    failed: int = field(default=0, init=False)
+
+    def keep(self, kept: Kept) -> None:
+        """Count a result that was there."""
+        self.kept += 1
+        self.unknown += kept.made is None
+
+    def fail(self, error: InputError) -> None:
+        """Count one that is not there as it was asked for."""
+        self.failed += 1
+        self.different += isinstance(error, DifferentError)
+
+
+def tell_kept(streams: Streams, counts: Counts, json: bool) -> None:
+    """Say what was kept; where records of JSON tell it too, only what they cannot know."""
+    if counts.kept and (counts.unknown or not json):
+        unknown = (
+            f", {counts.unknown} of them without a record of what made them"
+            if counts.unknown
+            else ""
+        )
+        streams.tell(
+            f"kept {counts.kept} that were there already{unknown}; --overwrite replaces them"
+        )
+    if counts.different:
+        streams.tell(f"kept {counts.different} that were made otherwise; --overwrite replaces them")
+
+
+@dataclass
+class _Report(Counts):
     """Says what became of each job."""
 
     streams: Streams
     json: bool
-    failed: int = 0
+    advance: Callable[[float], None]
 
-    def kept(self, job: Job) -> None:
-        self.streams.note(f"{job.target} is there already")
-        self._record(job, kept=True)
-
-    def done(self, job: Job, future: Future[Saved]) -> None:
-        try:
-            saved = future.result()
-        except InputError as error:
-            self.failed += 1
-            self.streams.report(error, str(job.source))
-            self._record(job, error=error.message)
-            return
-        if saved.data is not None:
-            self.streams.write(saved.data)
-        self.streams.note(f"{job.source} -> {job.target or 'standard output'}")
-        self._record(job, saved)
+    def done(self, job: Job, outcome: Saved | Kept | InputError) -> None:
+        """Say it of one job."""
+        self.advance(1)
+        if isinstance(outcome, InputError):
+            self.fail(outcome)
+            self.streams.report(outcome, str(job.source))
+            self._record(job, error=outcome.message)
+        elif isinstance(outcome, Kept):
+            self.keep(outcome)
+            self.streams.note(f"{job.target} is there already")
+            self._record(job, made=outcome.made, kept=True)
+        else:
+            if outcome.data is not None:
+                self.streams.write(outcome.data)
+            self.streams.note(f"{job.source} -> {job.target or 'standard output'}")
+            self._record(job, outcome, made=outcome.made)
 
     def _record(
-        self, job: Job, saved: Saved | None = None, *, kept: bool = False, error: str | None = None
+        self,
+        job: Job,
+        saved: Saved | None = None,
+        *,
+        made: Record | None = None,
+        kept: bool = False,
+        error: str | None = None,
     ) -> None:
         if self.json:
             self.streams.write_json(
                 {
-                    "input": str(job.source.path or "-"),
+                    "input": str(job.source.path or PIPE),
                     "output": None if error is not None else str(job.target),
                     "width": saved.width if saved else None,
                     "height": saved.height if saved else None,
                     "kept": kept,
+                    "made": made,
                     "error": error,
                 }
             )
             self.streams.flush()
-
-
-def read_picture(source: Source, piped: bytes | None = None) -> Picture:
-    """Read and decode a picture. Raises InputError."""
-    from genkit.images import decode
-
-    try:
-        if source.path is not None:
-            piped = _read(source.path)
-        assert piped is not None
-        return decode(piped)
-    except MemoryError as error:
-        raise InputError("does not fit into memory") from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(error.strerror or str(error)) from error
-    except ValueError as error:  # a list that was made for -0 and is read by lines
-        raise InputError("its name has a NUL byte", hint="-0 parts the names at them") from error
-
-
-def read_bytes(path: Path) -> bytes:
-    """The contents of a file. Raises InputError, which names it."""
-    try:
-        return _read(path)
-    except InputError as error:
-        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
-
-
-def parse_kind(name: str | None) -> str | None:
-    """What ``--format`` names: a format, or a suffix of it."""
-    if name is None:
-        return None
-    kind = SUFFIXES.get(f".{name.lower()}", name.lower())
-    if kind not in KINDS:
-        raise UsageError(f"unknown format {name!r}", hint=f"one of: {', '.join(KINDS)}")
-    return kind

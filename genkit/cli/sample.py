@@ -25,8 +25,10 @@ from genkit.cli.options import (
     streams_of,
 )
 from genkit.errors import UsageError
-from genkit.files import is_folder
 from genkit.model import find
+from genkit.provenance import made_by
+from genkit.targets import is_folder, refuse_targets
+from genkit.writing import is_stdout
 
 if TYPE_CHECKING:
     from genkit.cli.shots import Shot
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-TASK = "sample"
+TASK, ROLE = "sample", "generate"
 FPS = 20.0
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -212,12 +214,14 @@ def sample(
     chooses. An interpolation has one class, by default that of its first seed; it is a loop
     if it ends where it began.
 
-    In a folder each picture is a file, whose name has the seed and the class. What is there
-    already is kept. Without -o the pictures go to a pipe as a PNG, or are shown in the
-    terminal.
+    In a folder each picture is a file, whose name has the seed and the class. A file has a
+    record of what made it. It is kept if it is there already; if another model or other
+    options made it, that is said, it is not replaced, and the exit code is 1. Without -o the
+    pictures go to a pipe as a PNG, or are shown in the terminal.
 
     --json writes one object a picture: seed, class, truncation, file, row and column (in a
-    grid), and kept (it was there already). Whatever does not apply is null.
+    grid), kept (it was there already), made (the record in the file) and error. Whatever does
+    not apply, or is not known of a file that has no record, is null.
     """
     streams = streams_of(ctx, quiet, verbose)
     found = find(TASK, model)
@@ -241,13 +245,14 @@ def sample(
     )
     if interpolate is None and not (frames is None and fps is None):
         raise UsageError("--frames and --fps are for --interpolate")
-    if save_latents is not None and str(save_latents) == "-":
+    if save_latents is not None and is_stdout(str(save_latents)):
         raise UsageError("latents are written to a file, not to a pipe")
 
     from genkit.cli.gallery import Gallery, find_target
+    from genkit.cli.latents import PlannedNoise, keep_or_write
+    from genkit.cli.recorder import Recorder
     from genkit.cli.shots import Wishes, make_plan
     from genkit.grid import upscale
-    from genkit.noise import write_latents
     from genkit.runtime import RuntimeOptions
     from genkit.tasks.sample import BATCH, Point, Sampler
 
@@ -270,33 +275,41 @@ def sample(
     target = find_target(output, kind, plan.layout, plan.count, streams=streams, shown=preview)
     if json and target.folder is None and target.file is None:
         raise UsageError("--json tells of files", hint="add -o FILE or -o DIR")
+    files = [path for path in (target.file, save_latents) if path is not None]
+    refuse_targets(files, [] if latents is None else [latents])
+    if len(files) == 2:
+        refuse_targets(files[:1], files[1:])
+    opened: list[Sampler] = []
+    size = BATCH if batch is None else batch
     gallery = Gallery(
         streams=streams,
         target=target,
-        classes=latent.classes,
-        truncates=latent.truncation != "none",
+        recorder=Recorder(
+            model=made_by(found, ROLE, precision=precision, upscale=scale if scale > 1 else None),
+            latent=latent,
+            kind=target.kind,
+            quality=quality,
+            fps=FPS if fps is None else fps,
+            precision=lambda: opened[0].precision,
+        ),
         scale=scale,
-        fps=FPS if fps is None else fps,
-        quality=quality,
+        batch=size,
         overwrite=overwrite,
         json=json,
         shown=preview,
     )
     if save_latents is not None:
-        if save_latents.is_file() and not overwrite:
-            streams.tell(f"kept {save_latents}, which was there already; --overwrite replaces it")
-        else:
-            with streams.output(save_latents) as file:
-                drawn = (shot.noise() for shot in plan.shots())
-                write_latents(file, drawn, plan.count, latent.shape)
+        noise = PlannedNoise(plan, latent.shape)
+        gallery.counts.failed += not keep_or_write(streams, save_latents, noise, overwrite)
 
     def make(shots: Iterable[Shot]) -> Iterator[tuple[Shot, Pixels]]:
         waiting = iter(shots)
         first = next(waiting, None)
         if first is None:  # all is there already
             return
-        sampler = Sampler(found, RuntimeOptions(device, precision, threads))
-        streams.note(f"{found.card.name} on {sampler.runs_on}")
+        if not opened:
+            opened.append(Sampler(found, RuntimeOptions(device, precision, threads)))
+            streams.note(f"{found.card.name} on {opened[0].runs_on}")
         begun: deque[Shot] = deque()
 
         def points() -> Iterator[Point]:
@@ -304,7 +317,7 @@ def sample(
                 begun.append(shot)
                 yield Point(shot.noise(), shot.label, shot.truncation)
 
-        for pixels in sampler.run(points(), BATCH if batch is None else batch):
+        for pixels in opened[0].run(points(), size):
             yield begun.popleft(), upscale(pixels, scale)
 
     gallery.fill(plan, make)
@@ -322,4 +335,4 @@ def _is_one_file(output: str | None, is_shown: bool) -> bool:
     """Whether ``-o`` leaves room for one picture: it is a file or a pipe."""
     if output is None:
         return not is_shown
-    return output == "-" or not is_folder(output)
+    return is_stdout(output) or not is_folder(output)

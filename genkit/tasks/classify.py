@@ -69,6 +69,11 @@ class Classifier(Closing):
         """The device, precision and threads, and why this device: for people to read."""
         return self._session.summary
 
+    @property
+    def precision(self) -> str:
+        """The precision that it computes in."""
+        return self._session.precision
+
     def __call__(
         self,
         pictures: Sequence[Picture],

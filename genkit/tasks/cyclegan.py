@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from genkit.errors import InputError, UsageError
+from genkit.errors import GenkitWarning, InputError, UsageError
 from genkit.images import Picture, fill_hidden
 from genkit.model import Model
 from genkit.pixels import Pixels, pad, resize, tiled
@@ -43,6 +43,11 @@ class PictureTranslator(Closing):
     def runs_on(self) -> str:
         """The device, precision and threads, and why this device: for people to read."""
         return self._session.summary
+
+    @property
+    def precision(self) -> str:
+        """The precision that it computes in."""
+        return self._session.precision
 
     def __call__(
         self,
@@ -86,7 +91,7 @@ class PictureTranslator(Closing):
                 warnings.warn(
                     f"not enough memory: going on in tiles of {side} pixels, which can differ "
                     "in tone",
-                    RuntimeWarning,
+                    GenkitWarning,
                     stacklevel=3,
                 )
 

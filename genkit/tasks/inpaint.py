@@ -49,6 +49,11 @@ class Inpainter(Closing):
         """The device, precision and threads, and why this device: for people to read."""
         return self._session.summary
 
+    @property
+    def precision(self) -> str:
+        """The precision that it computes in."""
+        return self._session.precision
+
     def __call__(self, picture: Picture, hole: Hole) -> Picture:
         """Fill the hole (H, W) of a picture; transparent pixels of it become opaque.
 

@@ -71,6 +71,11 @@ class Sampler(Closing):
         return self._session.summary
 
     @property
+    def precision(self) -> str:
+        """The precision that it computes in."""
+        return self._session.precision
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in order; none for a model that has no classes."""
         return self._latent.classes

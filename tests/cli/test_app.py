@@ -20,7 +20,7 @@ from shell import Run, genkit, pipeline, process
 import genkit as package
 from genkit.cli.app import COMMANDS
 from genkit.cli.options import QuietOption, VerboseOption, streams_of
-from genkit.errors import InputError, ModelError, UsageError
+from genkit.errors import GenkitWarning, InputError, ModelError, UsageError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
 
@@ -68,12 +68,17 @@ class TestHelp:
         assert {path.stem for path in folder.glob("*.py")} == {
             *COMMANDS,
             "__init__",
-            "ahead",
             "app",
             "gallery",
+            "inputs",
+            "latents",
             "lines",
+            "looks",
             "options",
             "pictures",
+            "pipeline",
+            "recorder",
+            "rows",
             "shots",
         }
 
@@ -277,12 +282,25 @@ class TestErrors:
         def warn(_: object) -> None:
             import warnings
 
-            warnings.warn("mind this", RuntimeWarning, stacklevel=1)
+            warnings.warn("mind this", GenkitWarning, stacklevel=1)
 
         command(warn)
         assert genkit("info") == (0, "", "genkit: warning: mind this\n")
         assert genkit("info") == (0, "", "genkit: warning: mind this\n"), "each run says it"
         assert genkit("info", "-q") == (0, "", "")
+
+    @pytest.mark.filterwarnings("default")
+    def test_a_warning_of_a_library_is_for_those_who_look_for_a_bug(
+        self, command: Callable[..., None]
+    ) -> None:
+        def warn(_: object) -> None:
+            import numpy as np
+
+            np.exp(np.float32(1000))
+
+        command(warn)
+        assert genkit("info", "-v") == (0, "", "")
+        assert "RuntimeWarning: overflow encountered in exp" in genkit("info", "-vv").err
 
     def test_an_interrupt_is_quiet_and_keeps_what_was_written(
         self, command: Callable[..., None]

@@ -180,7 +180,7 @@ class TestInputs:
         done = run("--files-from", "-", "--json", stdin=b"a\0b\nempty\n-\n" + b"x" * 5000)
         assert [record["error"] for record in records(done)] == [
             "its name has a NUL byte",
-            "Is a directory",
+            "holds no pictures",
             "No such file or directory",
             "File name too long",
         ]

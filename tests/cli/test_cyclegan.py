@@ -87,6 +87,8 @@ def test_json(run: Genkit) -> None:
     code, out, err = run("a.png", "no.png", "-o", "out", "--json")
     assert (code, err) == (1, "genkit: no.png: No such file or directory\n")
     first, second = map(json.loads, out.splitlines())
+    made = first.pop("made")
+    assert (made["task"], made["model"], made["precision"]) == ("cyclegan", "negative", "fp32")
     assert first == {
         "input": "a.png",
         "output": "out/a.png",
@@ -101,6 +103,7 @@ def test_json(run: Genkit) -> None:
         "width": None,
         "height": None,
         "kept": False,
+        "made": None,
         "error": "No such file or directory",
     }
 

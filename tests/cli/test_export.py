@@ -160,3 +160,19 @@ def test_a_module_of_our_own_that_is_missing_is_a_bug(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "genkit_export", None)
     with pytest.raises(ModuleNotFoundError, match="genkit_export"):
         genkit("export", "a.safetensors", "-o", "b")
+
+
+def test_a_place_that_cannot_be_is_refused_before_the_work(
+    exporter: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    code, out, err = genkit("export", "x.pth")
+    assert (code, out, exporter) == (2, "", [])
+    assert err.startswith(
+        f"genkit: no model can be written to {tmp_path}/file/genkit/models: Not a"
+    )
+    assert err.endswith("\nhint: -o DIR\n")
+    assert genkit("export", "x.pth", "-o", str(tmp_path / "file" / "m")).code == 2
+    assert genkit("export", "x.pth", "-o", str(tmp_path / "new" / "m")).code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"], "nothing is left behind"

@@ -16,9 +16,11 @@ from shell import TerminalIn, TerminalOut
 
 from genkit.cli.pictures import AHEAD, Batch, Work, find_jobs, read_picture, run_jobs
 from genkit.errors import ModelError, UsageError
-from genkit.files import Job, find_sources, plan
+from genkit.files import Source, find_sources
 from genkit.images import Picture, decode, encode
+from genkit.provenance import hash_of
 from genkit.streams import Streams
+from genkit.targets import Job, plan
 
 BATCH = Batch(quality=None, overwrite=False, json=False)
 
@@ -35,7 +37,11 @@ def negative(picture: Picture) -> Picture:
     return Picture(255 - picture.pixels)
 
 
-WORK = Work(read_picture, lambda: negative)
+def record(source: Source) -> dict[str, Any]:
+    return {"model": "negative", "precision": "auto"}
+
+
+WORK = Work(read_picture, lambda: negative, record, lambda: "fp32")
 
 
 @pytest.fixture
@@ -80,6 +86,12 @@ class TestRuns:
             "width": 6,
             "height": 4,
             "kept": False,
+            "made": {
+                "format": "png",
+                "input": hash_of((folder / "in" / "03.png").read_bytes()),
+                "model": "negative",
+                "precision": "fp32",
+            },
             "error": None,
         }
         assert [value(folder / "out" / f"{i:02}.png") for i in range(20)] == list(
@@ -229,6 +241,13 @@ class TestJobs:
     ) -> None:
         with pytest.raises(UsageError, match=message):
             find(*names, **changes)
+
+    def test_a_result_does_not_replace_the_list(
+        self, find: Callable[..., list[Job]], folder: Path
+    ) -> None:
+        (folder / "list").write_bytes(b"in/01.png\n")
+        with pytest.raises(UsageError, match="would replace its input list"):
+            find(files_from="list", output="list", kind="png")
 
     def test_terminals_are_refused(self, find: Callable[..., list[Job]]) -> None:
         with pytest.raises(UsageError, match="a terminal cannot show a picture"):

@@ -79,6 +79,10 @@ def files(folder: str) -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir())
 
 
+def records(run: Run) -> list[Any]:
+    return [json.loads(line) for line in run.out.splitlines()]
+
+
 def in_grid(
     path: str, row: int, column: int, scale: int = 1, skip: tuple[int, int] = (0, 0)
 ) -> Any:
@@ -139,15 +143,24 @@ class TestOneFile:
         assert Path("10.jpg").stat().st_size < Path("100.jpg").stat().st_size
 
     def test_what_is_there_is_kept(self, run: Genkit) -> None:
-        Path("a.png").write_text("mine")
-        code, out, err = run("-o", "a.png", "--json")
-        assert (code, err) == (0, "")
-        assert json.loads(out)["kept"] is True
+        assert run("-o", "a.png") == (0, b"", "")
+        before = Path("a.png").read_bytes()
+        (record,) = records(run("-o", "a.png", "--json"))
+        assert (record["kept"], record["seed"], record["made"]["seed"]) == (True, 0, 0)
         kept = "genkit: kept 1 that were there already; --overwrite replaces them\n"
         assert run("-o", "a.png") == (0, b"", kept)
-        assert Path("a.png").read_text() == "mine"
         assert run("-o", "a.png", "--overwrite") == (0, b"", "")
-        pixels("a.png")
+        assert Path("a.png").read_bytes() == before
+
+    def test_of_what_has_no_record_nothing_is_said_to_be_known(self, run: Genkit) -> None:
+        Path("a.png").write_text("mine")
+        done = run("-o", "a.png", "--json")
+        assert done.code == 0
+        assert "kept 1 that were there already, 1 of them without a record" in done.err
+        (record,) = records(done)
+        assert record["kept"] is True
+        assert {record[key] for key in ("seed", "class", "truncation", "made")} == {None}
+        assert Path("a.png").read_text() == "mine"
 
 
 class TestPipes:
@@ -211,7 +224,10 @@ class TestFolders:
         Path("out/seed00002-ship.png").write_text("mine")
         code, out, err = run("-n", "5", "-o", "out")
         assert (code, out) == (0, b"")
-        assert err == "genkit: kept 4 that were there already; --overwrite replaces them\n"
+        assert err == (
+            "genkit: kept 4 that were there already, 1 of them without a record of what made them; "
+            "--overwrite replaces them\n"
+        )
         made = Path("out/seed00001-cat.png").read_bytes()
         assert made == before["seed00001-cat.png"]
         assert Path("out/seed00002-ship.png").read_text() == "mine"
@@ -226,11 +242,14 @@ class TestFolders:
         assert run("-n", "3", "-o", "out", "-q") == (0, b"", "")
 
     def test_json(self, run: Genkit) -> None:
-        run("--seeds", "7", "-o", "out")
-        code, out, err = run("-n", "2", "--seed", "6", "--truncation", "0.5", "-o", "out", "--json")
-        assert (code, err) == (0, "")
-        records = {record["seed"]: record for record in map(json.loads, out.splitlines())}
-        assert records[6] == {
+        half = ["--truncation", "0.5"]
+        run("--seeds", "7", "-o", "out", *half)
+        done = run("-n", "2", "--seed", "6", "-o", "out", "--json", *half)
+        assert (done.code, done.err) == (0, "")
+        first, second = records(done)
+        made = first.pop("made")
+        assert (made["task"], made["model"], made["precision"]) == ("sample", "noise", "fp32")
+        assert first == {
             "seed": 6,
             "class": "airplane",
             "truncation": 0.5,
@@ -238,9 +257,10 @@ class TestFolders:
             "row": None,
             "column": None,
             "kept": False,
+            "error": None,
         }
-        assert records[7]["kept"] is True
-        assert records[7].keys() == records[6].keys()
+        assert (second["seed"], second["kept"]) == (7, True)
+        assert second.keys() == {*first, "made"}
 
     def test_the_truncation_of_the_model(self, run: Genkit, models: Path) -> None:
         noise_model.write_model(
@@ -305,6 +325,71 @@ class TestFolders:
         assert {path.suffix for path in Path("d").iterdir()} == {".png"}
         for path in Path("d").iterdir():
             assert pixels(str(path)).shape == (8, 8, 3)
+
+
+WAYS = [
+    ["--seed", "5"],
+    ["--truncation", "0.2"],
+    ["--class", "ship"],
+    ["--upscale", "2"],
+    ["--model", "wild"],
+    ["--quality", "50"],
+]
+
+
+class TestOtherOptions:
+    """A file that is there was made by something: it is not kept for something else in silence."""
+
+    @pytest.fixture(autouse=True)
+    def other_model(self, run: Genkit, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        noise_model.write_model(models / "sample" / "wild", truncation="both")
+
+    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.parametrize("grid", [[], ["--grid", "2x2"]])
+    def test_one_file(self, run: Genkit, way: list[str], grid: list[str]) -> None:
+        basic = ["--model", "noise", "--class", "cat", "--class", "ship"]
+        assert run(*basic, *grid, "-o", "a.jpg") == (0, b"", "")
+        before = Path("a.jpg").read_bytes()
+        assert run(*basic, *grid, "-o", "a.jpg", "-q") == (0, b"", "")
+        changed = ["--model", "noise", *way] if way[0] == "--class" else [*basic, *way]
+        done = run(*changed, *grid, "-o", "a.jpg", "--json")
+        assert done.code == 1
+        assert "a.jpg was made otherwise: " in done.err
+        assert "genkit: kept 1 that were made otherwise; --overwrite replaces them" in done.err
+        assert {record["file"] for record in records(done)} == {None}
+        assert all("made otherwise" in record["error"] for record in records(done))
+        assert Path("a.jpg").read_bytes() == before
+        assert run(*changed, *grid, "-o", "a.jpg", "--overwrite") == (0, b"", "")
+        assert Path("a.jpg").read_bytes() != before
+
+    def test_a_folder(self, run: Genkit) -> None:
+        few = ["--model", "noise", "--class", "cat", "-n", "2", "-o", "out"]
+        run(*few)
+        done = run(*few, "--truncation", "0.2", "-n", "3", "--json")
+        assert done.code == 1
+        assert [record["error"] is None for record in records(done)] == [False, False, True]
+        assert records(done)[0]["made"] is None
+        assert "seed00001-cat: out/seed00001-cat.png was made otherwise: truncation 1.0" in done.err
+
+    def test_other_latents(self, run: Genkit) -> None:
+        for name in ("y", "z"):
+            latents = np.random.default_rng(ord(name)).normal(size=(2, noise_model.NOISE))
+            np.save(f"{name}.npy", latents)
+        assert run("--latents", "y.npy", "-o", "out", "--model", "noise").code == 0
+        assert run("--latents", "y.npy", "-o", "out", "--model", "noise").code == 0
+        done = run("--latents", "z.npy", "-o", "out", "--model", "noise")
+        assert (done.code, done.err.count("another noise")) == (1, 2)
+
+    def test_what_was_chosen_by_itself_may_be_asked_for(self, run: Genkit) -> None:
+        run("--model", "noise", "-o", "a.png")
+        done = run("--model", "noise", "-o", "a.png", "--precision", "fp32", "-q")
+        assert done == (0, b"", "")
+
+    def test_results_never_replace_what_is_read(self, run: Genkit) -> None:
+        np.save("z.npy", np.zeros((1, noise_model.NOISE)))
+        arguments = ["--model", "noise", "--latents", "z.npy", "-o", "z.npy", "--format", "png"]
+        done = run(*arguments, "--overwrite")
+        assert (done.code, "would replace its input z.npy" in done.err) == (2, True)
 
 
 class TestGrids:
@@ -439,7 +524,7 @@ class TestLatents:
         latents = np.load("z.npy")
         assert (latents.shape, latents.dtype) == ((6, noise_model.NOISE), np.float32)
         assert run("--latents", "z.npy", "-o", "b.png", *options) == (0, b"", "")
-        assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+        np.testing.assert_array_equal(pixels("a.png"), pixels("b.png"))
 
     def test_names_and_number(self, run: Genkit) -> None:
         np.save("z.npy", np.random.default_rng(0).normal(size=(4, noise_model.NOISE)))
@@ -458,20 +543,30 @@ class TestLatents:
         run("--interpolate", "1,2", "--frames", "3", "--save-latents", "z.npy", "-o", "a.webp")
         assert np.load("z.npy").shape == (4, noise_model.NOISE)
 
-    def test_a_file_that_is_there_is_kept(self, run: Genkit) -> None:
-        Path("z.npy").write_text("mine")
-        err = run("--save-latents", "z.npy", "-o", "a.png").err
+    def test_a_file_that_is_there_is_kept_if_it_holds_the_same(self, run: Genkit) -> None:
+        assert run("--save-latents", "z.npy", "-o", "a.png").err == ""
+        before = Path("z.npy").read_bytes()
+        err = run("--save-latents", "z.npy", "-o", "b.png").err
         assert err == "genkit: kept z.npy, which was there already; --overwrite replaces it\n"
-        assert Path("z.npy").read_text() == "mine"
-        run("--save-latents", "z.npy", "-o", "a.png", "--overwrite")
-        assert np.load("z.npy").shape == (1, noise_model.NOISE)
+        code, _, err = run("--save-latents", "z.npy", "--seed", "5", "-o", "c.png")
+        assert (code, err) == (
+            1,
+            "genkit: z.npy holds other latents\nhint: --overwrite replaces it\n",
+        )
+        assert Path("c.png").exists()
+        assert Path("z.npy").read_bytes() == before
+        assert run("--save-latents", "z.npy", "-o", "a.png", "--overwrite").code == 0
+        Path("z.npy").write_bytes(before + b"more")
+        assert run("--save-latents", "z.npy", "-o", "d.png").code == 1
 
     def test_numbers_that_are_not_finite(self, run: Genkit) -> None:
         latents = np.zeros((3, noise_model.NOISE), np.float32)
         latents[1, 4] = np.nan
         np.save("z.npy", latents)
         code, _, err = run("--latents", "z.npy", "-o", "out")
-        assert (code, err) == (1, "genkit: latent 1 has numbers that are not finite\n")
+        told = "genkit: latent00001-cat: latent 1 has numbers that are not finite\n"
+        assert (code, err) == (1, told)
+        assert files("out") == ["latent00000-airplane.png", "latent00002-ship.png"]
 
 
 class TestTerminals:

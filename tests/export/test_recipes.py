@@ -74,6 +74,25 @@ class TestLoop:
         torch.testing.assert_close(second.average.weight, whole.average.weight)
         assert second.seconds > first.seconds
 
+    def test_what_another_run_is_writing_lies_under_another_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loop, _ = self.make(tmp_path, 6)
+        save, seen = torch.save, []
+
+        def both(state: Any, file: Any) -> None:
+            if len(seen) == 0:
+                seen.append(True)
+                loop.save()  # the other run, from its beginning to its end
+            seen.extend(path.name for path in tmp_path.iterdir())
+            save(state, file)
+
+        monkeypatch.setattr(torch, "save", both)
+        loop.save()
+        assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+        assert len({name for name in seen if name not in (True, "run.pt")}) == 2
+        loop.resume()
+
     def test_resuming_without_a_run_starts_one(self, tmp_path: Path) -> None:
         loop, _ = self.make(tmp_path, 3)
         loop.resume()

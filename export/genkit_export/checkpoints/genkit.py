@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from genkit.errors import InputError
+from genkit.writing import atomic_file
 from genkit_export.quantize import Ranges
 from genkit_export.read import Checkpoint, header, read
 
@@ -42,9 +43,9 @@ def write(path: Path, network: nn.Module, description: Description) -> None:
         name: tensor.detach().to(torch.float16).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    temporary = path.with_name(f".{path.name}.partial")
-    save_file(tensors, temporary, {KEY: json.dumps(asdict(description), sort_keys=True)})
-    temporary.replace(path)
+    data = save(tensors, {KEY: json.dumps(asdict(description), sort_keys=True)})
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
