@@ -196,7 +196,7 @@ def _read_safetensors(path: Path, digest: str) -> Checkpoint:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # its own, and what PyTorch makes of types that it does not have
-        reason = " ".join(first_line(error).split())[:200]
+        reason = printable(" ".join(first_line(error).split()))[:200]
         raise InputError(
             f"{path} is not a safetensors file, or is cut short: {reason}", hint=AGAIN
         ) from error

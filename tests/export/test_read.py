@@ -74,6 +74,19 @@ class TestContainers:
         assert_same(checkpoint.tensors, STATE)
         assert len(checkpoint.sha256) == 64
 
+    @pytest.mark.parametrize("protocol", range(6))
+    def test_protocols(self, protocol: int, tmp_path: Path) -> None:
+        for new in (True, False):
+            torch.save(
+                {"state": STATE, "x": {"y": [1, -2, 1 << 40], "t": "caf\xe9", "f": 1.5}},
+                tmp_path / "a.pt",
+                pickle_protocol=protocol,
+                _use_new_zipfile_serialization=new,
+            )
+            checkpoint = read(tmp_path / "a.pt")
+            assert_same(checkpoint.tensors, {f"state.{name}": t for name, t in STATE.items()})
+            assert checkpoint.values == {"x.y": [1, -2, 1 << 40], "x.t": "caf\xe9", "x.f": 1.5}
+
     def test_safetensors_under_any_name(self, tmp_path: Path) -> None:
         tensors = {name: tensor.contiguous() for name, tensor in STATE.items()}
         save_file(tensors, tmp_path / "weights", {"made": "here"})

@@ -157,6 +157,13 @@ def test_safetensors_whose_header_is_said_to_be_too_large(tmp_path: Path) -> Non
     assert "is cut short" in refuse(tmp_path / "a.safetensors").message
 
 
+def test_what_a_header_says_is_not_obeyed_by_a_terminal(tmp_path: Path) -> None:
+    data = save({"w": torch.ones(3)}).replace(b"F32", b"\x1b[2J")
+    length = int.from_bytes(data[:8], "little") + 1
+    (tmp_path / "a.safetensors").write_bytes(length.to_bytes(8, "little") + data[8:])
+    refuse(tmp_path / "a.safetensors")
+
+
 def test_a_checkpoint_of_torch_save_by_the_name_of_the_other(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(saved())
     assert list(read(tmp_path / "model.safetensors").tensors) == ["w"]

@@ -22,6 +22,8 @@ from .storages import Storage, part, tensor, whole
 MAGIC = 0x1950A86A20F9469CFC6C
 """What files of the older format begin with, as a pickled number."""
 MAGIC_BYTES = MAGIC.to_bytes(10, "little")
+MAGIC_TEXT = f"L{MAGIC}L".encode()
+"""As a pickle of protocol 0 or 1 has it."""
 ZIP = b"PK\x03\x04"
 OTHER_ZIPS = {
     ".npy": "an archive of NumPy arrays",
@@ -40,7 +42,7 @@ STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 
 def is_pickled(start: bytes) -> bool:
     """Whether a file that starts so is one of the two later kinds."""
-    return start.startswith(ZIP) or MAGIC_BYTES in start[:20]
+    return start.startswith((ZIP, MAGIC_TEXT)) or MAGIC_BYTES in start[:20]
 
 
 def is_old_tar(data: Bytes) -> bool:
