@@ -94,9 +94,9 @@ def numbers(keys: Mapping[str, bytes], itemsize: int = 4) -> bytes:
     return pickle.dumps(list(keys), 2) + b"".join(data)
 
 
-def save_old(content: object, path: Path) -> None:
+def save_old(content: object, path: Path, pickle_protocol: int = 2) -> None:
     """Of PyTorch's own `torch.save`, as it was up to 1.5."""
-    torch.save(content, path, _use_new_zipfile_serialization=False)
+    torch.save(content, path, pickle_protocol=pickle_protocol, _use_new_zipfile_serialization=False)
 
 
 def save_tar(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -74,8 +74,9 @@ class TestContainers:
         assert_same(checkpoint.tensors, STATE)
         assert len(checkpoint.sha256) == 64
 
-    @pytest.mark.parametrize("protocol", range(6))
+    @pytest.mark.parametrize("protocol", range(1, 6))
     def test_protocols(self, protocol: int, tmp_path: Path) -> None:
+        """With 0, PyTorch itself cannot refer to storages."""
         for new in (True, False):
             torch.save(
                 {"state": STATE, "x": {"y": [1, -2, 1 << 40], "t": "caf\xe9", "f": 1.5}},
@@ -86,6 +87,11 @@ class TestContainers:
             checkpoint = read(tmp_path / "a.pt")
             assert_same(checkpoint.tensors, {f"state.{name}": t for name, t in STATE.items()})
             assert checkpoint.values == {"x.y": [1, -2, 1 << 40], "x.t": "caf\xe9", "x.f": 1.5}
+
+    def test_texts_of_protocol_0(self, tmp_path: Path) -> None:
+        for save in (torch.save, save_old):
+            save({"t": "caf\xe9 \u2603", "x": [1, True]}, tmp_path / "a.pt", pickle_protocol=0)
+            assert read(tmp_path / "a.pt").values == {"t": "caf\xe9 \u2603", "x": [1, True]}
 
     def test_safetensors_under_any_name(self, tmp_path: Path) -> None:
         tensors = {name: tensor.contiguous() for name, tensor in STATE.items()}

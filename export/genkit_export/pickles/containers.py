@@ -42,7 +42,7 @@ STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 
 def is_pickled(start: bytes) -> bool:
     """Whether a file that starts so is one of the two later kinds."""
-    return start.startswith((ZIP, MAGIC_TEXT)) or MAGIC_BYTES in start[:20]
+    return start.startswith((ZIP, MAGIC_TEXT)) or MAGIC_BYTES in start[:32]
 
 
 def is_old_tar(data: Bytes) -> bool:

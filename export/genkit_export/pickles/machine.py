@@ -115,7 +115,7 @@ class Machine(Stack):
             raise DamagedError("it has a text that is none") from None
 
     def unicode_line(self) -> None:
-        self.push(self.line())
+        self.push(self.line("raw-unicode-escape"))
 
     def text(self, form: str) -> None:
         self.push(self.read(self.length(form)).decode("utf-8", "replace"))

@@ -42,14 +42,14 @@ class Stack:
         self.place = end
         return data
 
-    def line(self) -> str:
+    def line(self, encoding: str = "utf-8") -> str:
         """The next line, without its end."""
         end = self.data.find(b"\n", self.place, len(self.data))
         if end < 0:
             raise DamagedError(CUT)
         text = self.data[self.place : end]
         self.place = end + 1
-        return text.decode("utf-8", "replace")
+        return text.decode(encoding, "replace")
 
     def number(self, form: str) -> int:
         """The next number, of a form of `struct`."""
