@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, not
 from checkpoint_files import MAGIC, Call, Named, Storage, numbers, pickled, rebuilt, save_tar
 from hostile_pickles import BOMBS, ODD, tensor
 
-from campaigns.campaign import TooMuchMemoryError, generator, main
+from campaigns.workers import TooMuchMemoryError, generator, main
 from genkit.errors import InputError
 from genkit_export.read import read
 
@@ -330,7 +330,7 @@ def _zip(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> by
 
 
 def attempt_of(seed: int, folder: Path) -> Callable[[int], bool]:
-    """For `campaign.run`."""
+    """For `workers.run`."""
     files = [*corpus(), tar()]  # before the processes are split
     corpus_with_tar = tuple(files)
 

@@ -1,8 +1,7 @@
-"""What campaigns have in common: very many inputs, each in a process that may hang, die or take too
-much memory, and the figures of how they ended.
+"""Very many inputs, each tried in a process that may hang, die or take too much memory, and the
+figures of how they ended.
 
-A campaign is a script beside this one: it makes input number n of a seed, and tries it. So every
-finding can be made again by its number. It is not part of the tests; a few seconds of it are.
+Inputs are made by a seed and their number, so every finding can be made again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A few seconds of the campaigns, and that they find what there is to find."""
+"""A few seconds of the campaign, and that it finds what there is to find."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .campaign import ACCEPTED, DEAD, HANG, MEMORY, REFUSED, TRACEBACK, run
 from .fuzz_checkpoints import attempt_of
+from .workers import ACCEPTED, DEAD, HANG, MEMORY, REFUSED, TRACEBACK, run
 
 
 def test_checkpoints(tmp_path: Path) -> None:
