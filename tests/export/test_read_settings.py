@@ -130,6 +130,7 @@ PYTHON_3 = {
 def test_what_harms_is_refused_by_name(name: str, tmp_path: Path) -> None:
     content = {
         "w": [1, 2],
+        "state_dict": {"w": 1},
         "hyper_parameters": {"lr": 0.1, "callback": {"first": Call(Named(name), "x")}, "b": 2},
     }
     for protocol in (0, 2):
@@ -256,6 +257,18 @@ def test_parameters_of_pytorch_0_3(of: str, tmp_path: Path) -> None:
     numbers_of = torch.arange(4.0)
     old(pickled(content), tmp_path / "a.pth", numbers({"0": numbers_of.numpy().tobytes()}))
     assert torch.equal(read(tmp_path / "a.pth").tensors["w"], numbers_of.reshape(2, 2))
+
+
+def test_quantised_numbers_are_named(tmp_path: Path) -> None:
+    content = {"w": rebuilt(Storage("0", 4, Named("torch.QInt8Storage")), 0, (4,), (1,))}
+    zipped(pickled(content), tmp_path / "a.pt", _0=bytes(4))
+    with pytest.raises(InputError, match=r"numbers of the type torch\.QInt8Storage, unknown here"):
+        read(tmp_path / "a.pt")
+    content = {"w": rebuilt(Storage("0", 4), 0, (4,), (1,), "_rebuild_tensor_v3")}
+    content["w"].args += (Named("torch.uint1"),)
+    zipped(pickled(content), tmp_path / "b.pt", _0=bytes(16))
+    with pytest.raises(InputError, match="a tensor is of no type"):
+        read(tmp_path / "b.pt")
 
 
 def test_tars_of_pytorch_0_1(tmp_path: Path) -> None:

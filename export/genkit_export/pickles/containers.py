@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .budget import Budget, DamagedError, OtherError, built, steps, unpacked
 from .machine import Machine
+from .names import Name, readable
 from .stack import CUT, Bytes
 from .storages import Storage, part, tensor, whole
 
@@ -175,7 +176,7 @@ def _load_old(mapped: mmap.mmap) -> object:
             if size > len(mapped):
                 raise DamagedError(f"it is too short for {count} numbers")
             room.take(size)
-            storages[key] = Storage(_dtype(dtype), torch.zeros(size, dtype=torch.uint8))
+            storages[key] = Storage(_dtype(dtype), torch.empty(size, dtype=torch.uint8))
         whole_storage = Storage(_dtype(dtype), storages[key].data)
         return part(whole_storage, view[0]) if view and view[0] is not None else whole_storage
 
@@ -287,7 +288,10 @@ def _key(key: object) -> str:
 
 def _dtype(dtype: object) -> torch.dtype:
     if not isinstance(dtype, torch.dtype):
-        raise DamagedError("a storage is of no type")
+        name = (
+            f"the type {readable(dtype.full)}, unknown here" if type(dtype) is Name else "no type"
+        )
+        raise DamagedError(f"it has numbers of {name}")
     return dtype
 
 

@@ -216,6 +216,8 @@ class Machine(Stack):
                 end -= 2  # the dict that it is a key of, where that stands before it
                 if end < 0 or type(level[end]) not in (dict, OrderedDict):
                     break
+                if level[end] and self._protocol:  # whole, and the value before the key
+                    break
         return ".".join(names)
 
     def _without_filled(self, level: list[Any]) -> list[Any]:

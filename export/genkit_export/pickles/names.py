@@ -52,6 +52,13 @@ DTYPES: Mapping[str, torch.dtype] = {
     "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
 }
+TYPES: Mapping[str, torch.dtype] = {
+    name: getattr(torch, name)
+    for name in """bfloat16 bool complex32 complex64 complex128 double float float16 float32 float64
+    float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz half int int16 int32 int64 int8 long
+    short uint16 uint32 uint64 uint8""".split()
+}
+"""Not those of less than a byte, nor the quantised ones, with which PyTorch can do little."""
 
 
 class Name:
@@ -117,9 +124,8 @@ def known(full: str) -> torch.dtype | Name:
         last = name.rpartition(".")[2]
         if last in DTYPES:
             return DTYPES[last]
-        dtype = vars(torch).get(name)
-        if isinstance(dtype, torch.dtype):
-            return dtype
+        if name in TYPES:
+            return TYPES[name]
     return Name(full)
 
 
