@@ -275,10 +275,6 @@ def _integer(text: str) -> int:
         raise DamagedError("it has a number that is none") from None
 
 
-def _pushing(make: Callable[[], object]) -> Callable[[Machine], None]:
-    return lambda machine: machine.container(make())
-
-
 STOP = pickle.STOP[0]
 OPCODES: Mapping[int, Callable[[Machine], None]] = {
     code[0]: do
@@ -323,9 +319,9 @@ OPCODES: Mapping[int, Callable[[Machine], None]] = {
         pickle.LONG_BINGET: lambda m: m.get(m.number("<I")),
         # Containers
         pickle.EMPTY_TUPLE: lambda m: m.push(()),
-        pickle.EMPTY_LIST: _pushing(list),
-        pickle.EMPTY_DICT: _pushing(dict),
-        pickle.EMPTY_SET: _pushing(set),
+        pickle.EMPTY_LIST: lambda m: m.container([]),
+        pickle.EMPTY_DICT: lambda m: m.container({}),
+        pickle.EMPTY_SET: lambda m: m.container(set()),
         pickle.TUPLE: lambda m: m.container(tuple(m.pop_mark())),
         pickle.TUPLE1: lambda m: m.tuple_of(1),
         pickle.TUPLE2: lambda m: m.tuple_of(2),
