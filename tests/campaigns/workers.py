@@ -124,9 +124,12 @@ def main(
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--inputs", type=int, help="stop after so many")
-    parser.add_argument("--folder", type=Path, required=True, help="to work in")
+    parser.add_argument("--folder", type=Path, required=True, help="to work in; made anew")
     args = parser.parse_args()
-    args.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        args.folder.mkdir(parents=True)
+    except FileExistsError:  # another campaign may be at work in it
+        parser.error(f"{args.folder} is there already")
     figures = run(
         attempt_of(args.seed, args.folder),
         seconds=60 * args.minutes,
