@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from genkit.errors import InputError
+from genkit.errors import InputError, first_line
 
-from .pickles import Foreign, read_pickled
+from .flatten import flatten
+from .kinds import AGAIN, BEGINNING, TAR, UNPACK, kind_of
+from .pickles import DamagedError, OtherError, RefusedError, is_pickled, load, printable
 
 CONFIG = "config.json"
 WEIGHTS = (
@@ -24,10 +28,10 @@ WEIGHTS = (
     "models/best.ckpt",
 )
 """What is read of a folder: the first that is there. The last is LaMa's."""
-TRANSPARENT = ("_modules", "_parameters", "_buffers")
-"""Attributes of a pickled network that stand for no part of a name."""
-DEEPEST = 100
-MOST_NAMES = 1_000_000
+ALONE = (
+    "where it was made, save the weights alone: torch.save(network.state_dict(), 'weights.pth');"
+    " do not open a file of unknown origin with anything that runs what it asks for"
+)
 
 
 @dataclass(frozen=True)
@@ -119,55 +123,81 @@ def _shards(index: Path) -> list[Path]:
 
 def _read_file(path: Path) -> Checkpoint:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path} is no regular file", hint="copy it into one first")
         with open(path, "rb") as file:
-            start = file.read(16)
+            before = os.fstat(file.fileno())
+            if not before.st_size:
+                raise InputError(f"{path} is empty", hint=AGAIN)
+            start = file.read(BEGINNING)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            checkpoint = _read_open(path, file, start, before.st_size, digest)
+            _unchanged(path, before, os.fstat(file.fileno()), path.stat())
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    if path.suffix == ".safetensors" or start[8:10] == b'{"':
-        return _read_safetensors(path, digest)
-    tensors, values = flatten(read_pickled(path), path)
+    return checkpoint
+
+
+def _read_open(path: Path, file: BinaryIO, start: bytes, size: int, digest: str) -> Checkpoint:
+    """What an open file holds, by its first bytes and not by its name."""
+    if not is_pickled(start):
+        if _is_safetensors(start, size):
+            return _read_safetensors(path, digest)
+        kind = kind_of(start, path.name)
+        if kind is not None and kind.name != TAR:
+            raise InputError(f"{path} is no checkpoint but {kind.name}", hint=kind.hint)
+        if kind is None and path.suffix == ".safetensors":
+            return _read_safetensors(path, digest)
+    try:
+        tensors, values = flatten(load(file), size)
+    except (RefusedError, DamagedError) as error:
+        raise _complaint(path, error, start) from error
+    except MemoryError:
+        raise InputError(f"{path} takes more memory than there is") from None
+    except Exception as error:  # whoever wrote the file chose what goes wrong in it
+        odd = DamagedError(f"its contents make no sense ({type(error).__name__})")
+        raise _complaint(path, odd, start) from error
     return Checkpoint(path, tensors, {}, digest, values)
+
+
+def _complaint(path: Path, error: RefusedError | DamagedError, start: bytes) -> InputError:
+    if isinstance(error, RefusedError):
+        entry = f" for its entry {error.entry!r}" if error.entry else ""
+        return InputError(
+            f"{path} asks{entry} for {error.name}, which no checkpoint needs; nothing of it was run",
+            hint=ALONE,
+        )
+    kind = None if is_pickled(start) else kind_of(start, path.name)
+    if kind is not None:
+        return InputError(f"{path} is no checkpoint but {kind.name}", hint=kind.hint)
+    if isinstance(error, OtherError):
+        return InputError(f"{path} is no checkpoint but {error}", hint=UNPACK)
+    return InputError(f"{path} is no PyTorch file, or is damaged: {error}", hint=AGAIN)
+
+
+def _unchanged(path: Path, *stats: os.stat_result) -> None:
+    """Raises InputError if a file is another one than the one whose hash was taken."""
+    if len({(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for one in stats}) > 1:
+        raise InputError(f"{path} changed while it was read", hint="try again when it is complete")
+
+
+def _is_safetensors(start: bytes, size: int) -> bool:
+    """Whether the file begins with the length of a header that fits into it, and with that."""
+    return start[8:9] == b"{" and 2 <= int.from_bytes(start[:8], "little") <= size - 8
 
 
 def _read_safetensors(path: Path, digest: str) -> Checkpoint:
     try:
         with safe_open(str(path), "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {printable(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file, or is cut short: {error}") from error
+    except Exception as error:  # its own, and what PyTorch makes of types that it does not have
+        reason = printable(" ".join(first_line(error).split()))[:200]
+        raise InputError(
+            f"{path} is not a safetensors file, or is cut short: {reason}", hint=AGAIN
+        ) from error
     return Checkpoint(path, tensors, metadata, digest)
-
-
-def flatten(content: object, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the plain values of nested dicts and objects, by the names on the way to them.
-    Raises InputError for objects that contain each other without end.
-    """
-    tensors: dict[str, Tensor] = {}
-    values: dict[str, Any] = {}
-    # A dict that is met again and again on different ways makes many names of few objects.
-    for count, (name, leaf) in enumerate(_leaves(content, "", 0)):
-        if count > MOST_NAMES:
-            raise InputError(f"{path} holds more than {MOST_NAMES} things")
-        if isinstance(leaf, Tensor):
-            tensors[name] = leaf
-        elif leaf is not None:
-            values[name] = leaf
-    return tensors, values
-
-
-def _leaves(value: object, name: str, depth: int) -> Iterator[tuple[str, object]]:
-    """What is no dict and no object; None for the dicts and objects themselves."""
-    if isinstance(value, dict) and depth < DEEPEST:
-        yield name, None
-        attributes = vars(value) if isinstance(value, Foreign) else {}
-        for key, inner in (*value.items(), *attributes.items()):
-            part = str(key)
-            below = name if part in TRANSPARENT else f"{name}.{part}" if name else part
-            yield from _leaves(inner, below, depth + 1)
-    elif isinstance(value, Tensor | str | bytes | int | float | list | tuple | set):
-        yield name, value
