@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from functools import cache, partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genkit.cli.document_options import (
+    DocumentFormatOption,
+    FuzzyOption,
+    GlossaryOption,
+    OverwriteOption,
+    ParagraphsOption,
+    RecursiveOption,
+)
+from genkit.cli.document_request import request_of, settings_digest
 from genkit.cli.lines import open_input, read_windows
 from genkit.cli.options import (
     DeviceOption,
@@ -25,13 +34,16 @@ from genkit.cli.options import (
     VerboseOption,
     streams_of,
 )
+from genkit.cli.translate_documents import DocumentWork
+from genkit.documents.glossary import Glossary
+from genkit.documents.segment import Segment
 from genkit.errors import ExitCode, ModelNotFoundError, UsageError
 from genkit.streams import json_line
 from genkit.text import Line, LineReader
 
 if TYPE_CHECKING:
     from genkit.model import Card, Model
-    from genkit.tasks.translate import Hypothesis, Translation
+    from genkit.tasks.translate import Hypothesis, Translation, Translator
 
 __all__ = ["app"]
 
@@ -55,6 +67,12 @@ def translate(
     ] = None,
     input_file: InputOption = None,
     output: OutputOption = None,
+    recursive: RecursiveOption = False,
+    format: DocumentFormatOption = None,  # noqa: A002 - the option's name
+    paragraphs: ParagraphsOption = False,
+    glossary: GlossaryOption = None,
+    overwrite: OverwriteOption = False,
+    fuzzy: FuzzyOption = True,
     model: ModelOption = None,
     source: Annotated[
         str | None,
@@ -159,6 +177,23 @@ def translate(
         texts = None
     if texts and input_file is not None:
         raise UsageError("both TEXT and --input are given", hint="leave one of them out")
+    request = request_of(
+        streams,
+        texts,
+        input_file,
+        output,
+        recursive=recursive,
+        kind=format,
+        paragraphs=paragraphs,
+        overwrite=overwrite,
+        fuzzy=fuzzy,
+    )
+    if request is not None and (json or scores or n_best > 1 or prefix):
+        raise UsageError(
+            "--json, --scores, --n-best and --prefix are for lines, not for documents",
+            hint="--format text takes any file for lines",
+        )
+    terms = None if glossary is None else Glossary.read(glossary)
     from genkit.decoding import Decoding
     from genkit.runtime import RuntimeOptions
     from genkit.tasks.translate import Translator
@@ -173,6 +208,34 @@ def translate(
         n_best=n_best,
     )
     found = _find(model, source, target)
+    totals = _Totals()
+    if request is not None:
+
+        @cache
+        def opened() -> Callable[..., list[Translation]]:  # not if all is done already
+            translator = Translator(found, RuntimeOptions(device, precision, threads))
+            streams.note(f"{found.card.name} on {translator.runs_on}")
+            return partial(
+                translator.translate,
+                decoding=decoding,
+                to=target,
+                scores=False,
+                batch_tokens=batch_tokens,
+            )
+
+        def call(
+            texts: Sequence[str], *, spans: Sequence[Sequence[tuple[int, int]]]
+        ) -> list[Translation]:
+            return opened()(texts, spans=spans)
+
+        work = DocumentWork(streams, call, terms, request.settings, totals.add)
+        made_by = settings_digest(found, decoding, request, target, precision, terms)
+        try:
+            request.run(work, made_by)
+        finally:
+            if stats:
+                streams.tell(str(totals))
+        return
     write = _as_json if json else _as_rows if n_best > 1 else _as_scored if scores else _as_text
     with open_input(texts, input_file, streams) as (name, stream), streams.output(output) as out:
         reader = LineReader(stream)  # reads while the model is loaded
@@ -189,7 +252,8 @@ def translate(
             batch_tokens=batch_tokens,
         )
         windows = read_windows(reader, SMALLEST_WINDOW, LARGEST_WINDOW * translator.threads)
-        totals = _Totals()
+        if terms is not None:
+            stream_texts = partial(_stream_with_terms, translator, terms, stream_texts.keywords)
         with closing(_translated(windows, stream_texts)) as done:
             for window in done:
                 for line, result in window:
@@ -205,6 +269,20 @@ def translate(
         streams.tell(str(totals))
     if totals.failed:
         raise typer.Exit(ExitCode.INPUT_FAILED)
+
+
+def _stream_with_terms(
+    translator: Translator,
+    terms: Glossary,
+    settings: dict[str, Any],
+    lists: Iterator[list[str] | None],
+) -> Generator[list[Translation], None, None]:
+    """As ``Translator.stream``, with a glossary's translations in place of its terms."""
+    for texts in lists:
+        if texts is not None:
+            lines = [terms.apply(Segment((text,))) for text in texts]
+            spans = [line.spans for line in lines]
+            yield translator.translate([line.text for line in lines], spans=spans, **settings)
 
 
 def _find(name: str | None, source: str | None, target: str | None) -> Model:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import pairwise
 
+from genkit.errors import InputError, first_line
+
 __all__ = ["Attribute", "Token", "attributes_of", "tokens_of"]
 
 _TEMPLATE = re.compile(
@@ -83,13 +85,16 @@ class _Parser(HTMLParser):
 
 
 def tokens_of(source: str) -> list[Token]:
-    """The tokens of a source; one after the other they are all of it."""
+    """The tokens of a source; one after the other they are all of it. Raises InputError."""
     hidden = _TEMPLATE.sub(_hide, source)
     # The parser counts line feeds only.
     starts = [0, *(match.end() for match in re.finditer("\n", source))]
     parser = _Parser(starts)
-    parser.feed(hidden)
-    parser.close()
+    try:
+        parser.feed(hidden)
+        parser.close()
+    except (AssertionError, ValueError) as error:  # what it says of some broken declarations
+        raise InputError(f"cannot be read as HTML: {first_line(error)}") from error
     found = parser.found
     if found and found[0][1] > 0:
         found.insert(0, ("other", 0, "", {}))

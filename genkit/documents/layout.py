@@ -54,6 +54,8 @@ def wrap(
         else:
             lines[-1] += " " + word
             column += 1 + len(word)
+        if "\n" in word:  # code that goes over lines
+            column = len(word) - word.rindex("\n") - 1
     return between.join(lines)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,7 @@ class _Parser:
         column = cut.start - self._starts[line]
         newline = inline.text.find("\n", first, last)
         if newline < 0:
-            return lambda pieces, spell: wrap(join(pieces, spell, escape))
+            return lambda pieces, spell: wrap(join(_named(pieces), spell, escape))
         end = inline.places[newline] + 1
         between = self.source[end - 1 : end]
         if self.source[end - 2 : end] == "\r\n":
@@ -162,7 +163,7 @@ class _Parser:
 
         def write(pieces: Sequence[Piece], spell: Callable[[Markup], str]) -> str:
             return wrap(
-                join(pieces, spell, escape),
+                join(_named(pieces), spell, escape),
                 width=width,
                 first=column,
                 between=between,
@@ -222,7 +223,7 @@ class _Check:
             return inline.text[inline.index(markup.start) : inline.index(markup.end)]
 
         def accepts(pieces: Sequence[Piece]) -> bool:
-            text = wrap(join(pieces, spell, spelled))
+            text = wrap(join(_named(pieces), spell, spelled))
             changed = inline.text[:first] + text + inline.text[last:]
             return self._shape_of(changed) == self._shape
 
@@ -237,6 +238,17 @@ def _escaper(cut: Cut, spelled: dict[str, str], is_cell: bool) -> Callable[[str]
         table["|"] = "\\|"
     translation = str.maketrans(table)
     return lambda text: text.translate(translation)
+
+
+def _named(pieces: Sequence[Piece]) -> list[Piece]:
+    """Pieces in which links whose text is the name of their target, and still is, stay short."""
+    named: list[Piece] = []
+    for piece in pieces:
+        is_name = isinstance(piece, Markup) and piece.written is not None and len(named) > 1
+        if is_name and isinstance(piece, Markup) and piece.written == f"][{named[-1]}]":
+            piece = replace(piece, written=None)
+        named.append(piece)
+    return named
 
 
 def _is_plain_label(pieces: Sequence[Piece]) -> bool:

@@ -111,7 +111,8 @@ class Run:
         pieces: list[Piece] = []
         for piece, _, _ in placed:
             if pieces and isinstance(piece, str) and isinstance(before := pieces[-1], str):
-                pieces[-1] = before + piece
+                if piece != " " or not before.endswith(" "):
+                    pieces[-1] = before + piece
             else:
                 pieces.append(piece)
         return Cut(tuple(pieces), placed[0][1], placed[-1][2])
