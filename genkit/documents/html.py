@@ -6,7 +6,6 @@ the ``lang`` of the page: its tags are the author's.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Sequence
 
@@ -103,7 +102,7 @@ class _Page:
         if cut is None:
             return
         segment = Segment(cut.pieces, line_of(self._starts, cut.start), _nesting(cut.pieces))
-        write = _writer(self.source, cut.start, cut.end, escaper(run.spelled))
+        write = _writer(self.source, cut.start, cut.end, escaper(run))
         self._edits.append(Edit(segment, cut.start, cut.end, write))
 
     def _attributes(self, token: Token) -> None:
@@ -115,7 +114,7 @@ class _Page:
             cut = run.cut()
             if cut is not None:
                 segment = Segment(cut.pieces, line_of(self._starts, cut.start))
-                write = _attribute_writer(run.spelled, attribute.quote)
+                write = _attribute_writer(run, attribute.quote)
                 self._edits.append(Edit(segment, cut.start, cut.end, write))
 
 
@@ -185,13 +184,14 @@ def _writer(
 
 
 def _attribute_writer(
-    spelled: dict[str, str], quote: str
+    run: Run, quote: str
 ) -> Callable[[Sequence[Piece], Callable[[Markup], str]], str]:
-    mark = html.escape(quote or '"').replace("&#x27;", "&#39;")
-    escape = escaper({**spelled, (quote or '"'): spelled.get(quote or '"', mark)})
+    mark = quote or '"'
+    entity = run.spelled.get(mark, {'"': "&quot;", "'": "&#39;"}[mark])
+    escape = escaper(run)
 
     def write(pieces: Sequence[Piece], spell: Callable[[Markup], str]) -> str:
-        text = wrap(join(pieces, spell, escape))
+        text = wrap(join(pieces, spell, escape)).replace(mark, entity)
         return text if quote else f'"{text}"'
 
     return write

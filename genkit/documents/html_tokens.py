@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ _TEMPLATE = re.compile(
     r"<\?(?:php|=).*?(?:\?>|\Z)|<%.*?%>|\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL
 )
 """Code of templates (PHP, ERB, Jinja): hidden from the parser, which takes ">" for an end."""
+_UNFINISHED = re.compile(r"<[A-Za-z/!?][^<>]*\Z")
 HIDDEN = "\ue0f0"
 _ATTRIBUTE = re.compile(r"""([^\s=/>"'<]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+)))?""")
 
@@ -105,6 +106,11 @@ def tokens_of(source: str) -> list[Token]:
             tokens[-1] = Token("text", tokens[-1].start, end)
         else:
             tokens.append(Token(kind, start, end, name, attributes))
+    if tokens and tokens[-1].kind == "text":
+        unfinished = _UNFINISHED.search(source, tokens[-1].start)
+        if unfinished:
+            tokens[-1] = replace(tokens[-1], end=unfinished.start())
+            tokens.append(Token("other", *unfinished.span()))
     return [part for token in tokens for part in _shown(hidden, token)]
 
 

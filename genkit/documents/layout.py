@@ -37,9 +37,9 @@ def wrap(
     stands between two lines: a line end and what the next line begins with. A line never
     begins with what ``forbidden`` matches.
     """
-    words = joined.split(_BREAK)
     if width is None:
-        return " ".join(words)
+        return joined.replace(_BREAK, " ")
+    words = re.split(f"{_BREAK}+", joined)
     indent = len(re.split(r"[\r\n]", between)[-1])
     lines = [words[0]]
     column = first + len(words[0])

@@ -75,7 +75,7 @@ class _Parser:
             else:
                 inline = self._lines(token, heading=kind == "heading_open")
             if inline is not None:
-                edits += self._edits(inline, token, is_block=kind == "paragraph_open")
+                edits += self._edits(inline, token, _frame(before))
         return edits
 
     def _line(self, number: int) -> tuple[int, str]:
@@ -130,12 +130,12 @@ class _Parser:
             places.append(start + at)
         return Inline(self.source, "".join(text), [*places, places[-1] + 1], is_cell=True)
 
-    def _edits(self, inline: Inline, token: Token, *, is_block: bool) -> Iterator[Edit]:
+    def _edits(self, inline: Inline, token: Token, frame: tuple[str, str] | None) -> Iterator[Edit]:
         try:
             found = find_cuts(inline, token.children or [], self._references)
         except Unplaced:  # left as it is: nothing is lost
             return
-        check = _Check(self._markdown, self._references, inline, is_block)
+        check = _Check(self._markdown, self._references, inline, frame)
         for cut, spelled in found:
             escape = _escaper(cut, spelled, inline.is_cell)
             accepts = check.of(cut, escape)
@@ -173,6 +173,15 @@ class _Parser:
         return write
 
 
+def _frame(block: Token) -> tuple[str, str] | None:
+    """What stands around the text of a block; None for a table's cell, which is none."""
+    if block.type in ("th_open", "td_open"):
+        return None
+    if block.type != "heading_open":
+        return "", ""
+    return (f"{block.markup} ", "") if block.markup[0] == "#" else ("", f"\n{block.markup * 3}")
+
+
 class _Cells:
     """Finds the cells of a table's row, from left to right."""
 
@@ -197,9 +206,14 @@ class _Check:
     """Whether a block would still be what it is with another text in it."""
 
     def __init__(
-        self, markdown: MarkdownIt, references: dict[str, Any], inline: Inline, is_block: bool
+        self,
+        markdown: MarkdownIt,
+        references: dict[str, Any],
+        inline: Inline,
+        frame: tuple[str, str] | None,
     ) -> None:
-        self._parse = markdown.parse if is_block else markdown.parseInline
+        self._parse = markdown.parseInline if frame is None else markdown.parse
+        self._before, self._after = frame or ("", "")
         self._references = references
         self._inline = inline
 
@@ -208,7 +222,8 @@ class _Check:
         return self._shape_of(self._inline.text)
 
     def _shape_of(self, text: str) -> list[tuple[str, ...]]:
-        return shape(self._parse(text, {"references": self._references}))
+        env = {"references": self._references}
+        return shape(self._parse(f"{self._before}{text}{self._after}", env))
 
     def of(self, cut: Cut, escape: Callable[[str], str]) -> Callable[[Sequence[Piece]], bool]:
         """The check of one of the block's texts."""

@@ -25,6 +25,10 @@ __all__ = ["PoDocument", "parse"]
 _CHARSET = re.compile(rb"charset=([\w-]+)")
 _PLURAL = re.compile(r"nplurals\s*=\s*(\d+)\s*;\s*plural\s*=\s*([^;\n]+)")
 _KEYWORD = re.compile(r"msgstr(?:\[(\d+)\])?(?=[ \t]*\")")
+_LINE = re.compile(
+    r"\s*(?:#.*|(?:(?:msgctxt|msgid|msgid_plural|msgstr(?:\[\d+\])?)[ \t]*)?"
+    r'"(?:[^"\\]|\\.)*"\s*)?'
+)
 _WIDTH = 79
 """Columns of a line, as gettext's tools break them."""
 
@@ -34,12 +38,13 @@ def parse(data: bytes, *, overwrite: bool = False, fuzzy: bool = True) -> PoDocu
     charset = _CHARSET.search(data)
     declared = charset[1].decode() if charset and charset[1] != b"CHARSET" else None
     source, encoding = decode(data, declared)
+    for number, line in enumerate(re.split(r"\r\n?|\n", source), 1):
+        if not _LINE.fullmatch(line):  # the library lets much of this pass
+            raise InputError(f"not PO: line {number} is no comment, keyword or string")
     try:
         entries = polib.pofile(source if "\n" in source else source + "\n")
     except (OSError, ValueError, UnicodeError) as error:
         raise InputError(f"not PO: {' '.join(str(error).split())}") from error
-    if source.strip() and not entries and not entries.metadata and "msgid" not in source:
-        raise InputError("not PO: it holds no msgid")
     return PoDocument(source, encoding, entries, overwrite=overwrite, fuzzy=fuzzy)
 
 

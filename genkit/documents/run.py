@@ -19,6 +19,7 @@ _ENTITY = re.compile(
     r"|&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);"
 )
 _ALWAYS = {"&": "&amp;", "<": "&lt;"}
+_MEANT = re.compile(r"&(?=[\w#])|<(?=[A-Za-z/!?])")
 
 
 class Cut(NamedTuple):
@@ -33,17 +34,20 @@ class Cut(NamedTuple):
 class Run:
     """Collects pieces of ``source``, in order.
 
-    ``spelled`` has the characters that the source spelled by entities or escapes.
+    ``spelled`` has the characters that the source spelled by entities or escapes, and ``bare``
+    those of SGML's marks that stand in it as they are.
     """
 
     source: str
     spelled: dict[str, str] = field(default_factory=dict)
+    bare: set[str] = field(default_factory=set)
     _placed: list[tuple[Piece, int, int]] = field(default_factory=list)
 
     def text(self, start: int, end: int) -> None:
         """Add language. White space is one space to the model, line ends too."""
         for match in _WORDS.finditer(self.source, start, end):
             word = " " if match[0].isspace() and match[0][0] in " \t\r\n\f" else match[0]
+            self.bare |= _ALWAYS.keys() & set(word)
             self._placed.append((word, match.start(), match.end()))
 
     def space(self, start: int, end: int) -> None:
@@ -119,7 +123,11 @@ class Run:
 
 
 def _is_edge(piece: Piece) -> bool:
-    return piece == " " if isinstance(piece, str) else piece.role != "content"
+    return (
+        piece == " "
+        if isinstance(piece, str)
+        else piece.role != "content" and piece.written is None
+    )
 
 
 def _is_language(char: str) -> bool:
@@ -127,11 +135,18 @@ def _is_language(char: str) -> bool:
     return category[0] == "L" or category in ("Pi", "Pf") or char in "\"'"
 
 
-def escaper(spelled: dict[str, str]) -> Callable[[str], str]:
-    """What spells text in SGML, as a source did that had these characters as entities."""
-    table = str.maketrans(_ALWAYS | spelled)
+def escaper(run: Run) -> Callable[[str], str]:
+    """What spells text in SGML, as this run's source does.
 
-    def escape(text: str) -> str:
-        return text.translate(table)
+    Characters that it has as entities are spelled so, and ``&`` and ``<`` as they stand only
+    where it has them so, and where they mean nothing.
+    """
+    table = {**_ALWAYS, **run.spelled}
+    pattern = re.compile(f"[{re.escape(''.join(table))}]")
 
-    return escape
+    def spell(match: re.Match[str]) -> str:
+        char = match[0]
+        stays = char in run.bare and not _MEANT.match(match.string, match.start())
+        return char if stays and char not in run.spelled else table[char]
+
+    return lambda text: pattern.sub(spell, text)

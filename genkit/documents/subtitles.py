@@ -63,7 +63,7 @@ def _cues(lines: Sequence[_Line], *, names: bool) -> Iterator[tuple[int, Sequenc
     until the next one is a note or a style. In SubRip text after a blank line is text.
     """
     timings = [i for i, line in enumerate(lines) if _TIMING.match(line[1])]
-    for begin, end in zip(timings, [*timings[1:], len(lines)], strict=True):
+    for begin, end in zip(timings, [*timings[1:], len(lines)], strict=False):
         last = lines[end - 1][1].strip()
         if end < len(lines) and end - 1 > begin and (last.isdigit() or (names and last)):
             end -= 1  # the number or name of the next cue
@@ -110,7 +110,7 @@ def _edit(source: str, group: Sequence[_Line], number: int, entities: bool) -> l
     cut = run.cut()
     if cut is None:
         return []
-    escape = escaper(run.spelled) if entities else str
+    escape = escaper(run) if entities else str
 
     def accepts(pieces: Sequence[Piece]) -> bool:
         return nests(pieces, cut.pieces) and "-->" not in "".join(

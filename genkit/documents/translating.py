@@ -70,7 +70,7 @@ def _translate(
     for segment, source, result in zip(termed, segments, results, strict=True):
         pieces = segment.pieces_of(result.text)
         if pieces is not None:
-            pieces = Glossary.restore(pieces)
+            pieces = _with_edges(Glossary.restore(pieces), source)
         fits = pieces is not None and _has_words(pieces, source) and segment.accepts(pieces)
         outcomes.append(Outcome(source, pieces, (result,)) if fits else None)
     around = iter(
@@ -80,6 +80,7 @@ def _translate(
     for source, outcome in zip(segments, outcomes, strict=True):
         if outcome is None:
             pieces, translations = next(around)
+            pieces = _with_edges(pieces, source)
             fits = source.accepts(pieces) and _has_words(pieces, source)
             outcome = Outcome(source, pieces if fits else None, translations)
         done.append(outcome)
@@ -103,6 +104,17 @@ def _around(
             pieces.append(piece)
         done.append((Glossary.restore(pieces), tuple(translations)))
     return done
+
+
+def _with_edges(pieces: list[Piece], source: Segment) -> list[Piece]:
+    """Pieces with the white space at both ends that those of the source have."""
+    if pieces and isinstance(first := pieces[0], str):
+        begins = source.pieces[0] if isinstance(source.pieces[0], str) else ""
+        pieces[0] = begins[: len(begins) - len(begins.lstrip())] + first.lstrip()
+    if pieces and isinstance(last := pieces[-1], str):
+        ends = source.pieces[-1] if isinstance(source.pieces[-1], str) else ""
+        pieces[-1] = last.rstrip() + ends[len(ends.rstrip()) :]
+    return [piece for piece in pieces if piece != ""]
 
 
 def _edges(source: str, translation: str) -> str:

@@ -1,0 +1,116 @@
+"""Every format: what is rendered again, and what a bad translation cannot break."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genkit.documents import Document, Markup, format_of
+from genkit.documents.translating import translate_segments
+from genkit.errors import InputError
+from genkit.tasks.translations import Hypothesis, Translation
+
+FOLDER = Path(__file__).parent.parent / "data" / "documents"
+FILES = sorted(FOLDER.iterdir())
+_spec = importlib.util.spec_from_file_location("structure", Path(__file__).parent / "structure.py")
+assert _spec is not None and _spec.loader is not None
+structure = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(structure)
+
+
+def parse(path: Path, data: bytes | None = None, **settings: bool) -> Document:
+    kind = format_of(path)
+    assert kind is not None
+    return kind.parse(path.read_bytes() if data is None else data, **settings)
+
+
+def translated(document: Document, change: Callable[[str], str]) -> bytes:
+    """The document with each text changed by a function that sees its markup, too."""
+
+    def translate(texts: Sequence[str], *, spans: Any) -> list[Translation]:
+        assert len(texts) == len(spans)
+        return [Translation((Hypothesis(change(text), 0.0),), 1, 1, 1, False) for text in texts]
+
+    return document.render([o.pieces for o in translate_segments(document.segments, translate)])
+
+
+def shouted(document: Document) -> bytes:
+    """The document in capitals, all but the markup."""
+    return document.render(
+        [[p if isinstance(p, Markup) else p.upper() for p in s.pieces] for s in document.segments]
+    )
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.name)
+def path(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
+
+class TestAll:
+    def test_its_own_pieces_give_the_file_back(self, path: Path) -> None:
+        document = parse(path)
+        assert document.segments
+        assert document.render([s.pieces for s in document.segments]) == path.read_bytes()
+        assert document.render([None] * len(document.segments)) == path.read_bytes()
+
+    def test_line_ends_and_marks_of_encodings_stay(self, path: Path) -> None:
+        data = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        for changed in (data, b"\xef\xbb\xbf" + data, data.decode().encode("utf-16")):
+            document = parse(path, changed)
+            assert document.render([s.pieces for s in document.segments]) == changed
+            loud = shouted(document)
+            assert loud != changed
+            encoding = {b"\xff\xfe": "utf-16", b"\xef\xbb": "utf-8-sig"}.get(changed[:2], "utf-8")
+            assert loud.decode(encoding).encode(encoding) == loud
+            assert "\n" not in loud.decode(encoding).replace("\r\n", "")
+
+    def test_a_changed_file_has_the_same_structure_and_other_words(self, path: Path) -> None:
+        data, loud = path.read_bytes(), shouted(parse(path))
+        see = structure.STRUCTURES[path.suffix]
+        assert loud != data
+        assert see(loud) == see(data)
+
+    def test_what_was_written_is_read_again_as_it_was_meant(self, path: Path) -> None:
+        if path.suffix == ".po":
+            pytest.skip("its translations stand elsewhere")
+        document = parse(path)
+        again = parse(path, shouted(document))
+        sources = [re.sub(r"\]\[[^]]*\]", "]", s.text.upper()) for s in document.segments]
+        assert [re.sub(r"\]\[[^]]*\]", "]", s.text.upper()) for s in again.segments] == sources
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: "",
+            lambda text: "Words",
+            lambda text: text[::-1],
+            lambda text: f"# {text}",
+            lambda text: f'- {text} | * _ ` <b> & --> " \\ [x](y) </p> {{',
+            lambda text: f"1. {text}*",
+            lambda text: re.sub(r"<[^>]*>|\*", "", text),
+            lambda text: " ".join(reversed(re.split(r"(<[^>]*>|\*\*|\*|\s)", text))),
+            lambda text: f"{text} {text}",
+        ],
+        ids=["empty", "words", "reversed", "heading", "marks", "item", "bare", "turned", "twice"],
+    )
+    def test_no_translation_breaks_the_structure(
+        self, path: Path, change: Callable[[str], str]
+    ) -> None:
+        see = structure.STRUCTURES[path.suffix]
+        result = translated(parse(path), change)
+        if path.suffix == ".md":  # links may change their places
+            assert sorted(map(str, see(result))) == sorted(map(str, see(path.read_bytes())))
+        else:
+            assert see(result) == see(path.read_bytes())
+
+    def test_what_is_no_text_is_an_error_of_one_line(self, path: Path) -> None:
+        for data in (b"a\xff\n", b"a\0b\n"):
+            with pytest.raises(InputError) as caught:
+                parse(path, data)
+            assert "\n" not in caught.value.message
