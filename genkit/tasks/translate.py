@@ -25,6 +25,11 @@ from genkit.text.units import Plan, Preparer
 __all__ = ["Hypothesis", "Translation", "Translator"]
 
 ROLE = "translate"
+OTHER_SCRIPTS = frozenset(
+    "ab am ar as be bg bn bo ce cu cv dv dz el fa gu he hi hy ja ka kk km kn ko ky lo mk ml mn mr my "
+    "ne or os pa ps ru sa sd si sr ta te tg th ti tt ug uk ur yi zh mul".split()
+)
+"""ISO 639 codes of languages that are not (or not always) written in Latin letters."""
 LONGEST = 64
 """Tokens: sentences of a model that does not say how long it can do are cut there."""
 
@@ -55,6 +60,7 @@ class Translator:
         room = text.max_positions // 2 - bool(text.language_tokens)
         self._longest = min(text.longest or LONGEST, room)
         self._preparer = Preparer(self._languages.source[0], self._is_known, text.stand_ins)
+        self._latin = self._languages.source[0] not in OTHER_SCRIPTS
         self._doubt = text.doubtful or Doubt()
 
     @property
@@ -211,7 +217,7 @@ class Translator:
         given = settings.spans[index] if settings.spans is not None else ()
         if not given and not settings.patterns and (not settings.protect or is_plain(text)):
             return []
-        return find_spans(text, given, settings.patterns, kinds=settings.protect)
+        return find_spans(text, given, settings.patterns, kinds=settings.protect, latin=self._latin)
 
     def _is_known(self, word: str) -> bool:
         """Whether a word was common enough in the training data to be one token."""
