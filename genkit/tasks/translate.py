@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
+from typing import NamedTuple
 
 from genkit.card import Doubt
 from genkit.decoding import BATCH_TOKENS, Decoder, Decoding
@@ -32,6 +33,15 @@ OTHER_SCRIPTS = frozenset(
 """ISO 639 codes of languages that are not (or not always) written in Latin letters."""
 LONGEST = 64
 """Tokens: sentences of a model that does not say how long it can do are cut there."""
+
+
+class Longest(NamedTuple):
+    """The most source tokens of a sentence that is translated in one piece."""
+
+    limit: int
+    """What is done well."""
+    room: int
+    """What can be done at all."""
 
 
 class Translator:
@@ -58,7 +68,7 @@ class Translator:
         self._decoder = Decoder(model, ROLE, options)
         # Leaves a translation room to be twice as long as its source.
         room = text.max_positions // 2 - bool(text.language_tokens)
-        self._longest = min(text.longest or LONGEST, room)
+        self.longest = Longest(min(text.longest or LONGEST, room), room)
         self._preparer = Preparer(self._languages.source[0], self._is_known, text.stand_ins)
         self._latin = self._languages.source[0] not in OTHER_SCRIPTS
         self._doubt = text.doubtful or Doubt()
@@ -204,12 +214,12 @@ class Translator:
         plans: list[Plan] = []
         spans = [self._spans(text, i, settings) for i, text in enumerate(texts)]
         for text, inner, prefix in zip(texts, spans, prefixes, strict=True):
-            plan = self._preparer.plan(text, inner)
+            plan = self._preparer.plan(text, inner, acronyms=settings.protect)
             if prefix:
                 set_prefix(plan, prefix)
             plans.append(plan)
         network = Network(
-            self._preparer, self._source, self._target, self._decoder, self._longest, start
+            self._preparer, self._source, self._target, self._decoder, self.longest.limit, start
         )
         return Job(network, plans, spans, settings, self._doubt)
 

@@ -189,13 +189,14 @@ class Job:
     ) -> Translation | None:
         """None if none of the hypotheses has all of its spans."""
         settings = self._settings
+        scored = settings.scores or settings.decoding.n_best > 1
         kept = []
         best = -1
         for i, (text, score) in enumerate(zip(texts, found.scores, strict=True)):
             if text is None:
                 continue
             best = i if best < 0 else best
-            kept.append(Hypothesis(text, score if settings.scores else 0.0))
+            kept.append(Hypothesis(text, score if scored else 0.0))
         if not kept:
             return None
         tokens = found.hypotheses[best]

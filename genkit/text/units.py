@@ -127,8 +127,11 @@ class Preparer:
         self._known = known
         self._families = tuple(DEFAULT_FAMILIES if families is None else families)[:2]
 
-    def plan(self, text: str, spans: Sequence[Span] = ()) -> Plan:
-        """Cut a text into its sentences, and each into what is kept and what is translated."""
+    def plan(self, text: str, spans: Sequence[Span] = (), *, acronyms: bool = True) -> Plan:
+        """Cut a text into its sentences, and each into what is kept and what is translated.
+
+        With ``acronyms``, these come back as they are.
+        """
         if not spans and is_plain(text):
             return [Unit(text)]
         plan: Plan = []
@@ -136,7 +139,7 @@ class Preparer:
         for piece in split_sentences(text, self._language, spans):
             end = position + len(piece)
             inner = [s.moved(-position) for s in spans if position <= s.start < end]
-            plan += self._sentence(piece, inner)
+            plan += self._sentence(piece, inner, acronyms)
             position = end
         return plan
 
@@ -177,23 +180,23 @@ class Preparer:
             start = end
         return plan
 
-    def _sentence(self, piece: str, spans: Sequence[Span]) -> Plan:
+    def _sentence(self, piece: str, spans: Sequence[Span], acronyms: bool) -> Plan:
         start, end = core(piece, spans)
         if start >= end:
             return [piece]
         inner = [s.moved(-start) for s in spans if start <= s.start and s.end <= end]
-        plan = self._core(piece[start:end], inner)
+        plan = self._core(piece[start:end], inner, acronyms)
         return [part for part in (piece[:start], *plan, piece[end:]) if part != ""]
 
-    def _core(self, text: str, spans: Sequence[Span]) -> Plan:
+    def _core(self, text: str, spans: Sequence[Span], acronyms: bool) -> Plan:
         segments = tuple(normalise(s) if isinstance(s, str) else s for s in _segments(text, spans))
         words = "".join(segment for segment in segments if isinstance(segment, str))
         if not has_letter(words):
             return [text]
         case = case_of(words, self._language)
-        if case is Case.CAPITALS and not self._is_shouted(words):
+        if case is Case.CAPITALS and acronyms and not self._is_shouted(words):
             return [text]
-        if case is not Case.CAPITALS:
+        if case is not Case.CAPITALS and acronyms:
             segments = tuple(self._calmed(segments))
             if not any(isinstance(s, str) and has_letter(s) for s in segments):
                 return [text]
