@@ -141,6 +141,22 @@ def translate(
         bool, typer.Option("--scores", help="Write the score and a tab before each translation.")
     ] = False,
     json: JsonOption = False,
+    protect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Keep what matches as it is, besides what is known to be no language.",
+            show_default=False,
+        ),
+    ] = None,
+    no_protect: Annotated[
+        bool,
+        typer.Option("--no-protect", help="Translate placeholders, URLs, tags and the like too."),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Warn of lines whose translation is likely to be wrong."),
+    ] = False,
     batch_tokens: Annotated[
         int, typer.Option(metavar="N", help="Most source tokens of a batch, padding counted.")
     ] = 512,
@@ -161,7 +177,9 @@ def translate(
     tail -f log | genkit translate --scores
 
     Blank lines, line ends, and the white space between sentences are kept, and so is what
-    holds no letter. Lines are written as soon as they are done. A line that cannot be read
+    holds no letter. Placeholders ({name}, %s), URLs, tags, code, paths, dates, numbers, emoji and
+    the like come back as they are; --protect REGEX adds to them, --no-protect turns that off.
+    Bullets, quotes and brackets around a sentence stay, and so do CAPITALS. Lines are written as soon as they are done. A line that cannot be read
     (it is not UTF-8, or has a NUL byte) comes out empty, with a message on standard error,
     and the exit code is 1 at the end.
 
@@ -170,7 +188,8 @@ def translate(
 
     --json writes one object a line: line (its number), source, translation, score,
     alternatives (the rest of --n-best: translation and score of each), truncated (--max-length
-    was reached) and error. Whatever does not apply is null.
+    was reached), doubtful (what --check warns of: a score or a length that is far off), lost
+    (what was to be kept and was not) and error. Whatever does not apply is null.
     """
     streams = streams_of(ctx, quiet, verbose)
     if texts == ["-"]:
@@ -197,7 +216,9 @@ def translate(
     from genkit.decoding import Decoding
     from genkit.runtime import RuntimeOptions
     from genkit.tasks.translate import Translator
+    from genkit.text.spans import compile_patterns
 
+    compile_patterns(tuple(protect or ()))  # a mistake is told before the model is loaded
     decoding = Decoding(
         beam_size=beam_size,
         length_penalty=length_penalty,
@@ -248,8 +269,10 @@ def translate(
             decoding=decoding,
             prefix=prefix,
             to=target,
-            scores=scores or json,
+            scores=scores or json or check,
             batch_tokens=batch_tokens,
+            protect=not no_protect,
+            patterns=protect or (),
         )
         windows = read_windows(reader, SMALLEST_WINDOW, LARGEST_WINDOW * translator.threads)
         if terms is not None:
@@ -260,8 +283,9 @@ def translate(
                     where = f"{name}line {line.number}"
                     if result is None:
                         streams.error(f"{where}: {line.error}")
-                    elif result.truncated:
-                        streams.warn(f"{where}: cut at the maximum length of a translation")
+                    else:
+                        for warning in _warnings(result, check):
+                            streams.warn(f"{where}: {warning}")
                     totals.add(result)
                     out.write(write(line, result))
                 out.flush()
@@ -337,6 +361,15 @@ def _translated(
             ]
 
 
+def _warnings(result: Translation, check: bool) -> Iterator[str]:
+    if result.truncated:
+        yield "cut at the maximum length of a translation"
+    if result.lost:
+        yield f"lost in translation: {', '.join(result.lost)}"
+    if check and result.doubtful:
+        yield "the translation is doubtful"
+
+
 # How a line is written; the result of a line that cannot be used is None.
 
 
@@ -365,6 +398,8 @@ def _as_json(line: Line, result: Translation | None) -> bytes:
             "score": result.score if result and scored else None,
             "alternatives": [{"translation": h.text, "score": h.score} for h in others],
             "truncated": result.truncated if result else None,
+            "doubtful": result.doubtful if result and scored else None,
+            "lost": list(result.lost) if result else None,
             "error": line.error,
         }
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
+from typing import NamedTuple
 
 from genkit.card import Doubt
 from genkit.decoding import BATCH_TOKENS, Decoder, Decoding
@@ -25,8 +26,22 @@ from genkit.text.units import Plan, Preparer
 __all__ = ["Hypothesis", "Translation", "Translator"]
 
 ROLE = "translate"
+OTHER_SCRIPTS = frozenset(
+    "ab am ar as be bg bn bo ce cu cv dv dz el fa gu he hi hy ja ka kk km kn ko ky lo mk ml mn mr my "
+    "ne or os pa ps ru sa sd si sr ta te tg th ti tt ug uk ur yi zh mul".split()
+)
+"""ISO 639 codes of languages that are not (or not always) written in Latin letters."""
 LONGEST = 64
 """Tokens: sentences of a model that does not say how long it can do are cut there."""
+
+
+class Longest(NamedTuple):
+    """The most source tokens of a sentence that is translated in one piece."""
+
+    limit: int
+    """What is done well."""
+    room: int
+    """What can be done at all."""
 
 
 class Translator:
@@ -53,8 +68,9 @@ class Translator:
         self._decoder = Decoder(model, ROLE, options)
         # Leaves a translation room to be twice as long as its source.
         room = text.max_positions // 2 - bool(text.language_tokens)
-        self._longest = min(text.longest or LONGEST, room)
+        self.longest = Longest(min(text.longest or LONGEST, room), room)
         self._preparer = Preparer(self._languages.source[0], self._is_known, text.stand_ins)
+        self._latin = self._languages.source[0] not in OTHER_SCRIPTS
         self._doubt = text.doubtful or Doubt()
 
     @property
@@ -198,12 +214,12 @@ class Translator:
         plans: list[Plan] = []
         spans = [self._spans(text, i, settings) for i, text in enumerate(texts)]
         for text, inner, prefix in zip(texts, spans, prefixes, strict=True):
-            plan = self._preparer.plan(text, inner)
+            plan = self._preparer.plan(text, inner, acronyms=settings.protect)
             if prefix:
                 set_prefix(plan, prefix)
             plans.append(plan)
         network = Network(
-            self._preparer, self._source, self._target, self._decoder, self._longest, start
+            self._preparer, self._source, self._target, self._decoder, self.longest.limit, start
         )
         return Job(network, plans, spans, settings, self._doubt)
 
@@ -211,7 +227,7 @@ class Translator:
         given = settings.spans[index] if settings.spans is not None else ()
         if not given and not settings.patterns and (not settings.protect or is_plain(text)):
             return []
-        return find_spans(text, given, settings.patterns, kinds=settings.protect)
+        return find_spans(text, given, settings.patterns, kinds=settings.protect, latin=self._latin)
 
     def _is_known(self, word: str) -> bool:
         """Whether a word was common enough in the training data to be one token."""

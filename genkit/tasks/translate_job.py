@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from genkit.card import Doubt
 from genkit.decoding import Decoder, Decoding, Found, Search, Sentence
+from genkit.tasks.doubt import is_doubtful
 from genkit.tasks.translations import Hypothesis, Translation, join, with_lost
 from genkit.text import Tokenizer
 from genkit.text.spans import Span
@@ -156,46 +157,71 @@ class Job:
         decoded = {
             sentence: [next(texts) for _ in result.hypotheses] for sentence, result in found.items()
         }
+        between = {unit: decoded[sentence] for unit, sentence in units if unit.is_inner}
         refused = []
+        means: dict[Unit, float] = {}
         for unit, sentence in units:
-            translation = self._translation(unit, sentence, found[sentence], decoded[sentence])
+            if unit.is_inner:
+                continue
+            row = found[sentence]
+            means[unit] = row.scores[0] * len(row.hypotheses[0]) ** (
+                self._settings.decoding.length_penalty - 1
+            )
+            restore = partial(unit.restore, inner=between.__getitem__)
+            restored = [restore(text) for text in decoded[sentence]]
+            translation = self._translation(sentence, found[sentence], restored)
             if translation is not None:
                 self._done[unit] = translation
             elif not unit.is_rival:
                 refused.append(unit)
-        return refused
+        for unit in means:
+            rival = unit.rival
+            if (
+                rival in means
+                and rival in self._done
+                and (unit not in self._done or means[rival] > means[unit])
+            ):
+                self._done[unit] = self._done[rival]
+        return [unit for unit in refused if unit not in self._done]
 
     def _translation(
-        self, unit: Unit, sentence: Sentence, found: Found, texts: list[str]
+        self, sentence: Sentence, found: Found, texts: list[str | None]
     ) -> Translation | None:
+        """None if none of the hypotheses has all of its spans."""
         settings = self._settings
+        scored = settings.scores or settings.decoding.n_best > 1
         kept = []
         best = -1
         for i, (text, score) in enumerate(zip(texts, found.scores, strict=True)):
-            restored = unit.restore(text)
-            if restored is None:
+            if text is None:
                 continue
             best = i if best < 0 else best
-            kept.append(Hypothesis(restored, score if settings.scores else 0.0))
+            kept.append(Hypothesis(text, score if scored else 0.0))
         if not kept:
             return None
         tokens = found.hypotheses[best]
+        exponent = settings.decoding.length_penalty - 1
+        mean = found.scores[best] * len(tokens) ** exponent if settings.scores else None
         return Translation(
             hypotheses=tuple(kept[: settings.decoding.n_best]),
             sentences=1,
             source_tokens=len(sentence.source),
             target_tokens=len(tokens),
             truncated=not found.ended,
+            doubtful=is_doubtful(self._doubt, mean, sentence.source, tokens),
         )
 
 
 def units_of(plan: Plan) -> Iterator[Unit]:
-    """The units of a plan, and their rivals."""
+    """The units of a plan, their rivals, and those between their marks."""
     for part in plan:
         if isinstance(part, Unit):
             yield part
             if part.rival is not None:
                 yield part.rival
+            for pair in part.inner:
+                if pair.unit is not None:
+                    yield pair.unit
 
 
 def set_prefix(plan: Plan, prefix: tuple[int, ...]) -> None:

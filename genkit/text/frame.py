@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from genkit.text.pairs import partners
 from genkit.text.spans import Role, Span
 
 __all__ = ["core"]
@@ -31,24 +32,55 @@ _ONLY_ALONE = "'’‘‚`"
 def core(text: str, spans: Sequence[Span]) -> tuple[int, int]:
     """Where in a sentence the words begin and end: what is to be translated."""
     start, end = 0, len(text)
-    ends = {span.start: span for span in spans}
-    begins = {span.end: span for span in spans}
+    begins, ends = _Marks(text, spans, 0), _Marks(text, spans, 1)
     while True:
         before = start, end
-        start = _lead(text, start, end, ends)
-        end = _trail(text, start, end, begins)
+        start = _lead(text, start, end, begins)
+        end = _trail(text, start, end, ends)
         start, end = _peel(text, start, end, spans)
         if (start, end) == before or start >= end:
             return min(start, end), end
 
 
-def _lead(text: str, start: int, end: int, spans: dict[int, Span]) -> int:
+class _Marks:
+    """The spans by where they begin (0) or end (1)."""
+
+    def __init__(self, text: str, spans: Sequence[Span], by: int) -> None:
+        self._text = text
+        self._by_place = {span[by]: span for span in spans}
+        self._partners = partners(spans) if len(spans) > 1 else {}
+        self._spans = spans
+
+    def get(self, place: int) -> Span | None:
+        """The span that begins or ends there."""
+        return self._by_place.get(place)
+
+    def is_loose(self, span: Span, start: int, end: int) -> bool:
+        """Whether a span can be set aside: a mark, and its partner is set aside as well."""
+        if span.role is Role.NOUN:
+            return False
+        partner = self._partners.get(span.start)
+        if partner is None or partner.end <= start or partner.start >= end:
+            return True
+        rest = (partner.end, end) if partner.start > span.start else (start, partner.start)
+        return not self._has_words(*rest)
+
+    def _has_words(self, start: int, end: int) -> bool:
+        for span in self._spans:
+            if start <= span.start < end:
+                if span.role is Role.NOUN or self._has_words(start, span.start):
+                    return True
+                start = span.end
+        return any(map(str.isalnum, self._text[start:end]))
+
+
+def _lead(text: str, start: int, end: int, spans: _Marks) -> int:
     while start < end:
         if match := _BLANK.match(text, start, end):
             start = match.end()
             continue
         span = spans.get(start)
-        if span is not None and span.role is not Role.NOUN:
+        if span is not None and spans.is_loose(span, start, end):
             start = span.end
         elif (match := _BULLET.match(text, start, end)) and _is_free(match, span):
             start = match.end()
@@ -62,11 +94,11 @@ def _is_free(match: re.Match[str], span: Span | None) -> bool:
     return span is None or span.end < match.end()
 
 
-def _trail(text: str, start: int, end: int, spans: dict[int, Span]) -> int:
+def _trail(text: str, start: int, end: int, spans: _Marks) -> int:
     while start < end:
         span = spans.get(end)
         if span is not None:
-            if span.role is Role.NOUN:
+            if not spans.is_loose(span, start, end):
                 break
             end = span.start
         elif match := _TAIL.search(text, max(start, end - 200), end):
@@ -74,7 +106,7 @@ def _trail(text: str, start: int, end: int, spans: dict[int, Span]) -> int:
         elif (stops := _STOPS.search(text, max(start, end - 20), end)) and stops.start() < end:
             # A mark that stands before the stop: the stop goes with it.
             span = spans.get(stops.start())
-            if span is None or span.role is Role.NOUN:
+            if span is None or not spans.is_loose(span, start, end):
                 break
             end = span.start
         else:

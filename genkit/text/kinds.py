@@ -53,9 +53,7 @@ _UNITS = (
     "[mµμn]s|dpi|fps|px|pt|rpm|km/h|mph|kcal|mol|dB|°[CF]?"
 )
 _SPACE = "[ \u00a0\u2009\u202f]"
-_NUMBER = (
-    rf"\d+(?:[.,’']\d{{3}})*(?:[.,]\d+)?|\d{{1,3}}(?:[\u00a0\u2009\u202f]\d{{3}})+(?:[.,]\d+)?"
-)
+_NUMBER = r"\d+(?:[.,’']\d{3})*(?:[.,]\d+)?|\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+(?:[.,]\d+)?"
 _SIGN = r"(?:(?<![\w.,)\]])[-+−±~≈])?"
 _CURRENCY = "(?:US|CA|AU)?[$€£¥₹₽₩¢]"
 _CODES = "EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN"
@@ -128,6 +126,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("fraction", NOUN, r"[\w.]*[¼-¾⅐-⅞²³¹⁰-⁹₀-₉]+\w*"),
     Kind("code", NOUN, r"\b(?!\d+(?:st|nd|rd|th|s|am|pm|e|er|re|ème|te[rnms]?)\b)"
          r"(?:[A-Za-z]+\d+[A-Za-z0-9]*|\d+[A-Za-z][A-Za-z0-9]*)\b|\b[A-Z][A-Za-z]*-\d+(?:-\d+)*\b", copied=True),
+    Kind("blob", NOUN, r"[A-Za-z0-9+/=_-]{64,}"),
     # Marks
     Kind("emphasis", MARK, r"\*{1,3}(?=[^\s*])|(?<=[^\s*])\*{1,3}|~~|(?<![\w_])_{1,3}(?=[^\W_])|(?<=[^\W_])_{1,3}(?![\w_])|(?<=[.!?])_{1,3}(?!\w)"),
     Kind("private use", MARK, r"[\ue000-\uf8ff]+"),

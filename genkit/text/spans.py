@@ -22,6 +22,8 @@ class Span(NamedTuple):
     role: Role = Role.NOUN
     copied: bool = False
     """Left in place at first, for models mostly copy it."""
+    side: int = 0
+    """Of a mark that has a partner: 1 if it opens, -1 if it closes."""
 
     def moved(self, by: int) -> Span:
         """The same in a text that begins elsewhere."""
@@ -30,9 +32,9 @@ class Span(NamedTuple):
 
 # Words of small letters, perhaps with a capital, and the marks of a sentence: most of what
 # there is to translate. Nothing in it is a span, and nothing stands around it.
-_WORD = r"[^\W\d_A-Z]+|[A-Z][^\W\d_A-Z]*"
+_WORD = "[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+|[A-ZÀ-ÖØ-Þ]"
 _PLAIN = re.compile(rf"(?:{_WORD})(?:(?:, |[ '’-])(?:{_WORD}))*[.!?]?")
-_TITLE = re.compile(r"[A-Z]\S* [A-Z]")
+_TITLE = re.compile("[A-ZÀ-Þ]\\S* [A-ZÀ-Þ]|[A-ZÀ-Þ]{2}|[A-ZÀ-Þ]\\Z")
 
 
 def is_plain(text: str) -> bool:
@@ -45,6 +47,10 @@ _SUSPECT = re.compile(
     r"[0-9_@#$%&*<>{}\[\]/\\|~`\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|\B[.:]\w|--\w|\s-\w"
     r"|\w(?:::|->)\w|\(\)|[€£¥©®¹²³¼-¾⁰-₿℀-⛿✀-➿⤀-⥿⬀-⯿\ue000-\uffff\U0001f000-\U0001ffff▁]"
 )
+# Letters of other scripts than Latin, with what is written between their words. Compatibility
+# forms of Latin letters are not among them.
+_LETTER = "[\u0370-\u058f\u0590-\u05ff\u0600-\u1cff\u1f00-\u1fff\u2c00-\u2c5f\u2e80-\ua71f\ua800-\uaaff\uac00-\ufaff\ufb1d-\ufdff\ufe70-\ufefe\uff65-\uffdc\U00010000-\U0001cfff\U00020000-\U0003ffff]"
+_FOREIGN = re.compile(rf"{_LETTER}+(?:[\u200c\u200d\u0300-\u036f ]*{_LETTER}+)*")
 _GAP = re.compile("[ \u00a0\u202f]{0,2}")
 _MARKUP = re.compile(r"[^\w{%$`@#&/\\.]|\W+\Z")
 
@@ -73,10 +79,12 @@ def find_spans(
     patterns: Sequence[re.Pattern[str]] = (),
     *,
     kinds: bool = True,
+    latin: bool = False,
 ) -> list[Span]:
     """The spans of a text, in order; none of them touches another.
 
-    ``given`` and what ``patterns`` match come first; then, if ``kinds``, those of the table.
+    ``given`` and what ``patterns`` match come first; then, if ``kinds``, those of the table, and,
+    in a text of a language in Latin letters, words in others.
     Raises UsageError for a given range that does not lie in the text.
     """
     own = _given(text, given, patterns)
@@ -87,11 +95,33 @@ def find_spans(
             start, end = match.span()
             if start < end:
                 found.append(_span(text, start, end, kind.role, kind.copied))
+        if latin:
+            found += [_span(text, *m.span(), Role.NOUN) for m in _FOREIGN.finditer(text)]
     return _joined(text, found) if found else []
 
 
+_OPENS = re.compile(r"(?:<[A-Za-z](?:[^<>]*[^<>/])?>)+|!?\[|\x1b\[[\d;]*[1-9]m")
+_CLOSES = re.compile(r"(?:</[^<>]*>)+|\]\(.*\)|\]\[.*\]|\x1b\[0?m", re.DOTALL)
+_EITHER = re.compile(r"[*_~=^+`'\"|$]+")
+
+
 def _span(text: str, start: int, end: int, role: Role, copied: bool = False) -> Span:
-    return Span(start, end, text[start:end], role, copied)
+    found = text[start:end]
+    side = 0
+    if role is Role.MARK:
+        if _OPENS.fullmatch(found):
+            side = 1
+        elif _CLOSES.fullmatch(found):
+            side = -1
+        elif _EITHER.fullmatch(found):
+            # It opens what begins after it, and closes what ends before it.
+            opens = end < len(text) and not text[end].isspace()
+            closes = start > 0 and not text[start - 1].isspace()
+            if opens and closes:
+                opens = not text[start - 1].isalnum() and text[start - 1] not in ".!?"
+                closes = not opens
+            side = int(opens) - int(closes)
+    return Span(start, end, found, role, copied, side)
 
 
 def _given(
@@ -135,6 +165,8 @@ def _joined(text: str, spans: list[Span]) -> list[Span]:
 def _belong_together(text: str, last: Span, span: Span) -> bool:
     if span.start < last.end:
         return True
+    if last.role is Role.MARK and span.role is Role.MARK:
+        return span.start == last.end and last.side == span.side
     if span.start == last.end:
         return True
     return (

@@ -6,10 +6,13 @@ what came of it and gives what stands in the translation, or it is replaced by o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from genkit.text.frame import core
+from genkit.text.pairs import find_pairs, wrap
 from genkit.text.sentences import split_sentences
 from genkit.text.spans import Role, Span, is_plain
 from genkit.text.spelling import (
@@ -26,8 +29,21 @@ from genkit.text.stand_ins import DEFAULT_FAMILIES, Rendered, render
 __all__ = ["Plan", "Preparer", "Unit"]
 
 Segments = tuple[str | Span, ...]
+MOST_PAIRS = 6
+_CURLY = re.compile("[„“”«»]")
 LOST = "\ufffd"
 """What a decoder makes of bytes that are no character; no translation has it."""
+
+
+class Inner(NamedTuple):
+    """A pair of marks, and what stands between them as a unit of its own."""
+
+    opening: Span
+    closing: Span
+    unit: Unit | None
+    """None if the words between them are ``text``, which stays."""
+    text: str
+    tail: str
 
 
 @dataclass(eq=False)
@@ -43,6 +59,9 @@ class Unit:
     rival: Unit | None = None
     """The same in another spelling: the likelier translation of the two is taken."""
     is_rival: bool = False
+    is_inner: bool = False
+    inner: tuple[Inner, ...] = ()
+    """Pairs of marks, which were left out of the text."""
     prefix: tuple[int, ...] = ()
 
     @property
@@ -50,10 +69,17 @@ class Unit:
         """Whether a translation can be refused, or has to be restored."""
         return self.rendered is not None
 
-    def restore(self, translation: str) -> str | None:
-        """What stands in the text for a translation: None if a span did not come back."""
+    def restore(
+        self, translation: str, inner: Callable[[Unit], Sequence[str]] | None = None
+    ) -> str | None:
+        """What stands in the text for a translation: None if a span did not come back.
+
+        ``inner`` gives the translations of what stands between a pair of marks.
+        """
         if LOST in translation:
             translation = translation.replace(LOST, "")
+        if '"' in self.text and not _CURLY.search(self.text):
+            translation = _CURLY.sub('"', translation)
         if self.rendered is None:
             return translation
         parts = self.rendered.undo(translation)
@@ -63,7 +89,22 @@ class Unit:
             parts = [_upper(part) if isinstance(part, str) else part for part in parts]
         elif self.case is Case.TITLE and parts and isinstance(parts[0], str):
             parts[0] = capitalised(parts[0])
-        return "".join(part if isinstance(part, str) else part.text for part in parts)
+        text = "".join(part if isinstance(part, str) else part.text for part in parts)
+        if not self.inner:
+            return text
+        assert inner is not None
+        return wrap(
+            text,
+            [
+                (
+                    pair.opening,
+                    pair.closing,
+                    inner(pair.unit) if pair.unit else [pair.text],
+                    pair.tail,
+                )
+                for pair in self.inner
+            ],
+        )
 
 
 Plan = list[str | Unit]
@@ -86,8 +127,11 @@ class Preparer:
         self._known = known
         self._families = tuple(DEFAULT_FAMILIES if families is None else families)[:2]
 
-    def plan(self, text: str, spans: Sequence[Span] = ()) -> Plan:
-        """Cut a text into its sentences, and each into what is kept and what is translated."""
+    def plan(self, text: str, spans: Sequence[Span] = (), *, acronyms: bool = True) -> Plan:
+        """Cut a text into its sentences, and each into what is kept and what is translated.
+
+        With ``acronyms``, these come back as they are.
+        """
         if not spans and is_plain(text):
             return [Unit(text)]
         plan: Plan = []
@@ -95,7 +139,7 @@ class Preparer:
         for piece in split_sentences(text, self._language, spans):
             end = position + len(piece)
             inner = [s.moved(-position) for s in spans if position <= s.start < end]
-            plan += self._sentence(piece, inner)
+            plan += self._sentence(piece, inner, acronyms)
             position = end
         return plan
 
@@ -136,23 +180,23 @@ class Preparer:
             start = end
         return plan
 
-    def _sentence(self, piece: str, spans: Sequence[Span]) -> Plan:
+    def _sentence(self, piece: str, spans: Sequence[Span], acronyms: bool) -> Plan:
         start, end = core(piece, spans)
         if start >= end:
             return [piece]
         inner = [s.moved(-start) for s in spans if start <= s.start and s.end <= end]
-        plan = self._core(piece[start:end], inner)
+        plan = self._core(piece[start:end], inner, acronyms)
         return [part for part in (piece[:start], *plan, piece[end:]) if part != ""]
 
-    def _core(self, text: str, spans: Sequence[Span]) -> Plan:
-        segments = _segments(text, spans)
+    def _core(self, text: str, spans: Sequence[Span], acronyms: bool) -> Plan:
+        segments = tuple(normalise(s) if isinstance(s, str) else s for s in _segments(text, spans))
         words = "".join(segment for segment in segments if isinstance(segment, str))
         if not has_letter(words):
             return [text]
         case = case_of(words, self._language)
-        if case is Case.CAPITALS and not self._is_shouted(words):
+        if case is Case.CAPITALS and acronyms and not self._is_shouted(words):
             return [text]
-        if case is not Case.CAPITALS:
+        if case is not Case.CAPITALS and acronyms:
             segments = tuple(self._calmed(segments))
             if not any(isinstance(s, str) and has_letter(s) for s in segments):
                 return [text]
@@ -180,7 +224,8 @@ class Preparer:
         return [text[:start], *self._unit(segments, case), text[end:]]
 
     def _unit(self, segments: Segments, case: Case) -> Plan:
-        segments = tuple(normalise(s) if isinstance(s, str) else s for s in segments)
+        if case is Case.USUAL and (paired := self._paired(segments)):
+            return [paired]
         if all(isinstance(segment, str) for segment in segments):
             text = "".join(map(str, segments))
             rendered = None if case is Case.USUAL else Rendered(text, None, (), (), ())
@@ -203,6 +248,46 @@ class Preparer:
             return None
         return Unit(rendered.text, segments, rendered, case, attempt)
 
+    def _paired(self, segments: Segments) -> Unit | None:
+        """The sentence without its pairs of marks, and what stands between them."""
+        pairs = find_pairs(segments)
+        if not pairs or len(pairs) > MOST_PAIRS:
+            return None
+        marks = {place for pair in pairs for place in pair}
+        inner = []
+        for pair in pairs:
+            between = tuple(
+                segment
+                for i, segment in enumerate(segments[: pair.closing])
+                if i > pair.opening and i not in marks
+            )
+            found = self._inner(_flat(between))
+            if found is None:
+                return None
+            opening, closing = segments[pair.opening], segments[pair.closing]
+            assert not isinstance(opening, str) and not isinstance(closing, str)
+            inner.append(Inner(opening, closing, *found))
+        bare = _flat([segment for i, segment in enumerate(segments) if i not in marks])
+        plan = self._unit(bare, Case.USUAL)
+        if len(plan) != 1 or not isinstance(plan[0], Unit):
+            return None
+        unit = plan[0]
+        rendered = unit.rendered or Rendered(unit.text, None, (), (), ())
+        return Unit(unit.text, segments, rendered, attempt=-1, inner=tuple(inner))
+
+    def _inner(self, segments: Segments) -> tuple[Unit | None, str, str] | None:
+        if len(segments) == 1 and not isinstance(segments[0], str):
+            return None, segments[0].text, ""
+        if not segments or not all(isinstance(segment, str) for segment in segments):
+            return None
+        text = "".join(map(str, segments))
+        start, end = core(text, ())
+        if not has_letter(text[start:end]):
+            return None
+        words = text[start:end]
+        unit = Unit(words, (words,), Rendered(words, None, (), (), ()), is_inner=True)
+        return unit, words, text[end:]
+
     def _around(self, unit: Unit) -> Plan:
         """What stands between the spans, each by itself: no span can be lost."""
         plan: Plan = []
@@ -212,7 +297,7 @@ class Preparer:
                 plan.append(segment.text)
                 continue
             start, end = core(segment, ())
-            text = segment[start:end]
+            text = normalise(segment[start:end])
             if not has_letter(text):
                 plan.append(segment)
                 continue
@@ -250,6 +335,17 @@ class Preparer:
                 first = False
             changed.append(segment)
         return tuple(changed)
+
+
+def _flat(segments: Iterable[str | Span]) -> Segments:
+    """Segments of which no two strings follow each other."""
+    flat: list[str | Span] = []
+    for segment in segments:
+        if flat and isinstance(segment, str) and isinstance(flat[-1], str):
+            flat[-1] += segment
+        else:
+            flat.append(segment)
+    return tuple(flat)
 
 
 def _segments(text: str, spans: Sequence[Span]) -> Segments:
