@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,16 +34,15 @@ from genkit.cli.options import (
     VerboseOption,
     streams_of,
 )
-from genkit.cli.translate_documents import DocumentWork
+from genkit.cli.translate_documents import DocumentWork, open_when_needed, stream_with_terms
 from genkit.documents.glossary import Glossary
-from genkit.documents.segment import Segment
 from genkit.errors import ExitCode, ModelNotFoundError, UsageError
 from genkit.streams import json_line
 from genkit.text import Line, LineReader
 
 if TYPE_CHECKING:
     from genkit.model import Card, Model
-    from genkit.tasks.translate import Hypothesis, Translation, Translator
+    from genkit.tasks.translate import Hypothesis, Translation
 
 __all__ = ["app"]
 
@@ -231,28 +230,22 @@ def translate(
     found = _find(model, source, target)
     totals = _Totals()
     if request is not None:
-
-        @cache
-        def opened() -> Callable[..., list[Translation]]:  # not if all is done already
-            translator = Translator(found, RuntimeOptions(device, precision, threads))
-            streams.note(f"{found.card.name} on {translator.runs_on}")
-            return partial(
-                translator.translate,
-                decoding=decoding,
-                to=target,
-                scores=False,
-                batch_tokens=batch_tokens,
-            )
-
-        def call(
-            texts: Sequence[str], *, spans: Sequence[Sequence[tuple[int, int]]]
-        ) -> list[Translation]:
-            return opened()(texts, spans=spans)
-
-        work = DocumentWork(streams, call, terms, request.settings, totals.add)
-        made_by = settings_digest(found, decoding, request, target, precision, terms)
+        call = open_when_needed(
+            streams,
+            found,
+            RuntimeOptions(device, precision, threads),
+            decoding=decoding,
+            to=target,
+            scores=check,
+            batch_tokens=batch_tokens,
+            protect=not no_protect,
+            patterns=protect or (),
+        )
+        warnings = partial(_warnings, check=check)
+        work = DocumentWork(streams, call, terms, request.settings, totals.add, warnings)
+        others = (target, precision, terms, no_protect, protect)
         try:
-            request.run(work, made_by)
+            request.run(work, settings_digest(found, decoding, request, *others))
         finally:
             if stats:
                 streams.tell(str(totals))
@@ -276,7 +269,7 @@ def translate(
         )
         windows = read_windows(reader, SMALLEST_WINDOW, LARGEST_WINDOW * translator.threads)
         if terms is not None:
-            stream_texts = partial(_stream_with_terms, translator, terms, stream_texts.keywords)
+            stream_texts = partial(stream_with_terms, translator, terms, stream_texts.keywords)
         with closing(_translated(windows, stream_texts)) as done:
             for window in done:
                 for line, result in window:
@@ -293,20 +286,6 @@ def translate(
         streams.tell(str(totals))
     if totals.failed:
         raise typer.Exit(ExitCode.INPUT_FAILED)
-
-
-def _stream_with_terms(
-    translator: Translator,
-    terms: Glossary,
-    settings: dict[str, Any],
-    lists: Iterator[list[str] | None],
-) -> Generator[list[Translation], None, None]:
-    """As ``Translator.stream``, with a glossary's translations in place of its terms."""
-    for texts in lists:
-        if texts is not None:
-            lines = [terms.apply(Segment((text,))) for text in texts]
-            spans = [line.spans for line in lines]
-            yield translator.translate([line.text for line in lines], spans=spans, **settings)
 
 
 def _find(name: str | None, source: str | None, target: str | None) -> Model:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from genkit.cli.document_jobs import DocumentJob
 from genkit.cli.document_records import Records, State
 from genkit.documents.formats import Format
+from genkit.documents.segment import Segment
 from genkit.documents.translating import Outcome, Translate, translate_segments
 from genkit.errors import ExitCode, InputError, UsageError
 from genkit.streams import Streams, atomic_file
 
 if TYPE_CHECKING:
     from genkit.documents.glossary import Glossary
+    from genkit.model import Model
+    from genkit.runtime import RuntimeOptions
+    from genkit.tasks.translate import Translator
     from genkit.tasks.translations import Translation
 
-__all__ = ["DocumentWork", "translate_files", "translate_one"]
+__all__ = [
+    "DocumentWork",
+    "open_when_needed",
+    "stream_with_terms",
+    "translate_files",
+    "translate_one",
+]
 
 NAMES_IN_SUMMARY = 4
 
@@ -31,7 +42,7 @@ class DocumentWork:
     """How documents are translated.
 
     ``settings`` are those of the formats. ``count`` is told of each translation, and None of
-    each input that failed.
+    each input that failed; ``warnings`` are those about a translation.
     """
 
     streams: Streams
@@ -39,6 +50,7 @@ class DocumentWork:
     glossary: Glossary | None
     settings: dict[str, bool]
     count: Callable[[Translation | None], None]
+    warnings: Callable[[Translation], Iterable[str]]
 
     def run(self, kind: Format, data: bytes, name: str) -> bytes:
         """Translate a document. Raises InputError."""
@@ -61,10 +73,45 @@ class DocumentWork:
             self.streams.warn(f"{where}: left as it is, for its markup would be lost: {shown}")
         for translation in outcome.translations:
             self.count(translation)
-            if translation.truncated:
-                self.streams.warn(f"{where}: cut at the maximum length of a translation")
-            if translation.lost:
-                self.streams.warn(f"{where}: lost {', '.join(translation.lost)}")
+            for warning in self.warnings(translation):
+                self.streams.warn(f"{where}: {warning}")
+
+
+def open_when_needed(
+    streams: Streams, model: Model, options: RuntimeOptions, **settings: Any
+) -> Translate:
+    """What translates with these settings; the model is opened at the first call, if there is
+    one: in a folder, all may be done already.
+    """
+
+    @cache
+    def opened() -> Callable[..., list[Translation]]:
+        from genkit.tasks.translate import Translator
+
+        translator = Translator(model, options)
+        streams.note(f"{model.card.name} on {translator.runs_on}")
+        return partial(translator.translate, **settings)
+
+    def translate(
+        texts: Sequence[str], *, spans: Sequence[Sequence[tuple[int, int]]]
+    ) -> list[Translation]:
+        return opened()(texts, spans=spans)
+
+    return translate
+
+
+def stream_with_terms(
+    translator: Translator,
+    terms: Glossary,
+    settings: dict[str, Any],
+    lists: Iterable[Sequence[str] | None],
+) -> Generator[list[Translation], None, None]:
+    """As ``Translator.stream``, with a glossary's translations in place of its terms."""
+    for texts in lists:
+        if texts is not None:
+            lines = [terms.apply(Segment((text,))) for text in texts]
+            spans = [line.spans for line in lines]
+            yield translator.translate([line.text for line in lines], spans=spans, **settings)
 
 
 def translate_one(
