@@ -9,7 +9,7 @@ otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from gettext import c2py
 
@@ -25,6 +25,8 @@ __all__ = ["PoDocument", "parse"]
 _CHARSET = re.compile(rb"charset=([\w-]+)")
 _PLURAL = re.compile(r"nplurals\s*=\s*(\d+)\s*;\s*plural\s*=\s*([^;\n]+)")
 _KEYWORD = re.compile(r"msgstr(?:\[(\d+)\])?(?=[ \t]*\")")
+_MSGID = re.compile(r'msgid[ \t]*"')
+_EMPTY = re.compile(r'msgid[ \t]*""')
 _LINE = re.compile(
     r"\s*(?:#.*|(?:(?:msgctxt|msgid|msgid_plural|msgstr(?:\[\d+\])?)[ \t]*)?"
     r'"(?:[^"\\]|\\.)*"\s*)?'
@@ -87,30 +89,51 @@ class PoDocument:
         self._encoding = encoding
         self._fuzzy = fuzzy
         self._singular = _singular_form(entries.metadata.get("Plural-Forms", ""))
+        self._bare = [line.strip() for line in self._lines]
         self.segments: list[Segment] = []
+        starts = list(self._starts())
+        present = [entry for entry in entries if not entry.obsolete]
+        if len(starts) != len(present):
+            raise InputError(f"not PO: {len(starts)} messages by its lines, {len(present)} in all")
         self._messages = [
             message
-            for entry in entries
-            if not entry.obsolete and (message := self._message(entry, overwrite)) is not None
+            for entry, first in zip(present, starts, strict=True)
+            if (message := self._message(entry, first, overwrite)) is not None
         ]
 
-    def _message(self, entry: polib.POEntry, overwrite: bool) -> _Message | None:
+    def _starts(self) -> Iterator[int]:
+        """The indices of the lines where messages begin, the header left out.
+
+        (The line numbers of the library are those of comments, and off for the first one.)
+        """
+        context = False
+        for index, line in enumerate(self._bare):
+            if line.startswith("msgctxt"):
+                context = True
+                yield index
+            elif _MSGID.match(line):
+                following = self._bare[index + 1 : index + 2]
+                is_header = _EMPTY.fullmatch(line) and not (
+                    following and following[0].startswith('"')
+                )
+                if not context and not is_header:
+                    yield index
+                context = False
+
+    def _message(self, entry: polib.POEntry, first: int, overwrite: bool) -> _Message | None:
         if not has_letter(entry.msgid) and not has_letter(entry.msgid_plural):
             return None
-        first = entry.linenum - 1
-        while first < len(self._lines) and not self._lines[first].startswith("msg"):
-            first += 1
         plural: int | None = None
         slots: list[_Slot] = []
         filled = False
         line = first
-        while line < len(self._lines) and self._lines[line].startswith("msg"):
-            match = _KEYWORD.match(self._lines[line])
+        while line < len(self._bare) and self._bare[line].startswith("msg"):
+            match = _KEYWORD.match(self._bare[line])
             if filled and match is None:
                 break  # another entry, without a blank line before it
             filled = filled or match is not None
             last = line + 1
-            while last < len(self._lines) and self._lines[last].startswith('"'):
+            while last < len(self._bare) and self._bare[last].startswith('"'):
                 last += 1
             if match:
                 form = int(match[1] or 0)
