@@ -168,12 +168,18 @@ def translate(
     quiet: QuietOption = 0,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Translate text: one line in, one line out.
+    """Translate text, one line in and one line out, or documents.
 
     \b
     genkit translate "Good morning."
     genkit translate < book.txt > book.de.txt
     tail -f log | genkit translate --scores
+    genkit translate -i README.md -o README.de.md
+    genkit translate -r docs -o docs.de
+
+    In a document (--format, or the suffix of -i) only language is translated; structure, markup
+    and code stay byte for byte. With -r, what is done already by the same model and settings is
+    skipped, results that were edited are kept, and files of other formats are copied.
 
     Blank lines, line ends, and the white space between sentences are kept, and so is what
     holds no letter. Placeholders ({name}, %s), URLs, tags, code, paths, dates, numbers, emoji and

@@ -59,16 +59,23 @@ def wrap(
     return between.join(lines)
 
 
-def balance(joined: str, count: int, between: str = "\n") -> str:
-    """Break what ``join`` made into at most ``count`` lines of about the same length."""
-    words = joined.split(_BREAK)
+def balance(
+    joined: str, count: int, between: str = "\n", *, seen: Callable[[str], int] = len
+) -> str:
+    """Break what ``join`` made into at most ``count`` lines of about the same length.
+
+    ``seen`` is how long a word looks: tags take no room on a screen.
+    """
+    words = [(word, seen(word)) for word in joined.split(_BREAK)]
     lines: list[str] = []
-    left = len(joined)
+    left = sum(length + 1 for _, length in words)
     while words:
         aim = left / max(1, count - len(lines))
-        line = words.pop(0)
-        while words and (len(lines) + 1 >= count or len(line) + 1 + len(words[0]) / 2 <= aim):
-            line += " " + words.pop(0)
+        line, used = words.pop(0)
+        while words and (len(lines) + 1 >= count or used + 1 + words[0][1] / 2 <= aim):
+            word, length = words.pop(0)
+            line += " " + word
+            used += 1 + length
         lines.append(line)
-        left -= len(line) + 1
+        left -= used + 1
     return between.join(lines)

@@ -119,10 +119,14 @@ def _edit(source: str, group: Sequence[_Line], number: int, entities: bool) -> l
 
     def write(pieces: Sequence[Piece], spell: Callable[[Markup], str]) -> str:
         ends = [line[2] for line in group if line.start() < cut.end and line.end(1) > cut.start]
-        return balance(join(pieces, spell, escape), len(ends), ends[0])
+        return balance(join(pieces, spell, escape), len(ends), ends[0], seen=_seen)
 
     segment = Segment(cut.pieces, number, accepts)
     return [Edit(segment, cut.start, cut.end, write)]
+
+
+def _seen(word: str) -> int:
+    return len(_TAG.sub("", word))
 
 
 def _add_text(run: Run, start: int, end: int, entities: bool) -> None:

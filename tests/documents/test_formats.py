@@ -174,6 +174,14 @@ class TestSubtitles:
         assert "<i>eins zwei\ndrei vier</i>\n" in result
         assert result.endswith("\n- A\n- B\n")
 
+    def test_tags_take_no_room_in_a_line(self) -> None:
+        source = (
+            '1\n00:00:01,000 --> 00:00:02,000\n<font color="#ff0000">A:</font> one two\nthree\n'
+        )
+        segment = (document := parse("a.srt", source)).segments[0]
+        pieces = [*segment.pieces[:-1], " eins zwei drei"]
+        assert document.render([pieces]).decode().endswith("A:</font> eins\nzwei drei\n")
+
     def test_a_number_alone_is_text_where_it_is_not_that_of_a_cue(self) -> None:
         source = (
             "1\n00:00:01,000 --> 00:00:02,000\nIt is\n42\n\n2\n00:00:03,000 --> 00:00:04,000\nx\n"
