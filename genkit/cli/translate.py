@@ -383,7 +383,7 @@ def _as_json(line: Line, result: Translation | None) -> bytes:
             "score": result.score if result and scored else None,
             "alternatives": [{"translation": h.text, "score": h.score} for h in others],
             "truncated": result.truncated if result else None,
-            "doubtful": result.doubtful if result and scored else None,
+            "doubtful": result.doubtful if result else None,
             "lost": list(result.lost) if result else None,
             "error": line.error,
         }

@@ -39,7 +39,13 @@ def core(text: str, spans: Sequence[Span]) -> tuple[int, int]:
         end = _trail(text, start, end, ends)
         start, end = _peel(text, start, end, spans)
         if (start, end) == before or start >= end:
-            return min(start, end), end
+            break
+    for span in spans:  # no span is cut
+        if span.start < start < span.end:
+            start = span.start
+        if span.start < end < span.end:
+            end = span.end
+    return min(start, end), end
 
 
 class _Marks:

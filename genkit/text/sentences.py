@@ -26,6 +26,7 @@ _JOINT = re.compile(
     r"(?=[\"'‘“«(\[]?(?:[^\W\d_a-z][^\W\d_A-Z]+(?:[\s,;:!?'’-]|[.](?:\s|\Z)|\Z)|[AI][\s'’]))"
 )
 _BRACKETED = re.compile(r"[.!?…][\"'’”»)\]]+\s+(?=[\"'‘“«(\[¿¡]*[^\W\d_a-z])")
+_AFTER_SPAN = re.compile("[.!?…]+[\"'’”»)\\]]*\\s+(?=[\"'‘“«(\\[]*[^\\W\\d_a-z])")
 
 
 def split_sentences(text: str, language: str, spans: Sequence[Span] = ()) -> list[str]:
@@ -83,6 +84,12 @@ def _segment(text: str, language: str, spans: Sequence[Span]) -> Iterator[int]:
     if rule is not PLAIN:
         cuts = {cut for cut in cuts if not rule.goes_on(spaced, cut)}
         cuts |= set(rule.ends(spaced))
+    if not joints:
+        cuts |= {
+            match.end()
+            for span in spans
+            if not span.copied and (match := _AFTER_SPAN.match(spaced, span.end))
+        }
     spaces = [joint + i for i, joint in enumerate(joints)]
     for cut in cuts:
         yield cut - bisect_right(spaces, cut - 1)

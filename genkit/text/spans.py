@@ -45,7 +45,7 @@ def is_plain(text: str) -> bool:
 # Without one of these no pattern of the table matches.
 _SUSPECT = re.compile(
     r"[0-9_@#$%&*<>{}\[\]/\\|~`\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|\B[.:]\w|--\w|\s-\w"
-    r"|\w(?:::|->)\w|\(\)|[€£¥©®¹²³¼-¾⁰-₿℀-⛿✀-➿⤀-⥿⬀-⯿\ue000-\uffff\U0001f000-\U0001ffff▁]"
+    r"|\w(?:::|->)\w|\(\)|[€£¥©®¹²³¼-¾\u0370-\u1fff⁰-\ud7ff\ue000-\U0010ffff]"
 )
 # Letters of other scripts than Latin, with what is written between their words. Compatibility
 # forms of Latin letters are not among them.

@@ -243,7 +243,8 @@ class Preparer:
         if not segments or not self._families:
             return None
         family = self._families[attempt // 2]
-        rendered = render(segments, family, keep_copied=attempt % 2 == 0)
+        keep = attempt % 2 == 0 and case is not Case.CAPITALS
+        rendered = render(segments, family, keep_copied=keep)
         if rendered is None:
             return None
         return Unit(rendered.text, segments, rendered, case, attempt)

@@ -143,6 +143,8 @@ class TestFormats:
             "score": -2.0,
             "alternatives": [{"translation": "ONE TWO. THREE FOUR.", "score": -2.0}],
             "truncated": False,
+            "doubtful": False,
+            "lost": [],
             "error": None,
         }
         assert blank == {
@@ -152,6 +154,8 @@ class TestFormats:
             "score": None,
             "alternatives": [],
             "truncated": False,
+            "doubtful": False,
+            "lost": [],
             "error": None,
         }
         assert broken == {
@@ -161,6 +165,8 @@ class TestFormats:
             "score": None,
             "alternatives": [],
             "truncated": None,
+            "doubtful": None,
+            "lost": None,
             "error": "not UTF-8: byte 0xff at position 1",
         }
         assert (other["line"], other["translation"]) == (4, "ä")
@@ -198,6 +204,8 @@ class TestOptions:
             "batch_tokens": 99,
             "to": None,
             "scores": False,
+            "protect": True,
+            "patterns": (),
         }
 
     def test_their_defaults_are_those_of_the_library(self) -> None:
