@@ -1,4 +1,7 @@
-"""Whether ``genkit translate`` was asked for documents, and for which."""
+"""Whether ``genkit translate`` was asked for documents, and for which.
+
+Lines are what it is mostly asked for, so nothing else is imported before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genkit.cli.document_jobs import plan_documents
-from genkit.cli.document_records import Records, digest
-from genkit.cli.translate_documents import DocumentWork, translate_files, translate_one
-from genkit.documents.formats import FORMATS, Format, format_of, parse_format
 from genkit.errors import InputError, UsageError
-from genkit.files import is_folder
 from genkit.streams import Streams
 
 if TYPE_CHECKING:
+    from genkit.cli.translate_documents import DocumentWork
     from genkit.decoding import Decoding
+    from genkit.documents.formats import Format
     from genkit.model import Model
 
 __all__ = ["DocumentRequest", "request_of", "settings_digest"]
@@ -37,6 +37,11 @@ class DocumentRequest:
 
     def run(self, work: DocumentWork, made_by: str) -> None:
         """Translate. ``made_by`` stands for the model and the settings. Raises GenkitError."""
+        from genkit.cli.document_jobs import plan_documents
+        from genkit.cli.document_records import Records
+        from genkit.cli.translate_documents import translate_files, translate_one
+        from genkit.files import is_folder
+
         if self.names is None:
             name = "" if self.input_file is None else str(self.input_file)
             assert self.kind is not None
@@ -78,6 +83,16 @@ def request_of(
     Raises UsageError, and RuntimeUnavailableError if the format needs a library that is not
     installed.
     """
+    if not (
+        recursive
+        or kind is not None
+        or paragraphs
+        or input_file
+        or any("." in t for t in texts or ())
+    ):
+        return None
+    from genkit.documents.formats import FORMATS, format_of, parse_format
+
     settings = {"paragraphs": paragraphs, "overwrite": overwrite, "fuzzy": fuzzy}
     forced = None if kind is None else parse_format(kind)
     if output is not None and str(output) == "-":
@@ -100,6 +115,8 @@ def request_of(
 
 def _hint_at_files(streams: Streams, texts: Sequence[str] | None) -> None:
     """Say what to do if a text is rather the name of a file."""
+    from genkit.documents.formats import format_of
+
     for text in texts or ():
         if " " not in text and format_of(text) is not None and Path(text).is_file():
             streams.warn(f"{text} is taken for text; to translate the file: -i {text}")
@@ -109,6 +126,8 @@ def settings_digest(
     model: Model, decoding: Decoding, request: DocumentRequest, *others: object
 ) -> str:
     """What stands for a model and its settings: results that differ in it may differ."""
+    from genkit.cli.document_records import digest
+
     graphs = {
         f"{role} {precision}": file.sha256
         for role, files in model.card.graphs.items()

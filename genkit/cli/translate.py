@@ -34,8 +34,6 @@ from genkit.cli.options import (
     VerboseOption,
     streams_of,
 )
-from genkit.cli.translate_documents import DocumentWork, open_when_needed, stream_with_terms
-from genkit.documents.glossary import Glossary
 from genkit.errors import ExitCode, ModelNotFoundError, UsageError
 from genkit.streams import json_line
 from genkit.text import Line, LineReader
@@ -217,7 +215,11 @@ def translate(
             "--json, --scores, --n-best and --prefix are for lines, not for documents",
             hint="--format text takes any file for lines",
         )
-    terms = None if glossary is None else Glossary.read(glossary)
+    terms = None
+    if glossary is not None:
+        from genkit.documents.glossary import Glossary
+
+        terms = Glossary.read(glossary)
     from genkit.decoding import Decoding
     from genkit.runtime import RuntimeOptions
     from genkit.tasks.translate import Translator
@@ -236,6 +238,8 @@ def translate(
     found = _find(model, source, target)
     totals = _Totals()
     if request is not None:
+        from genkit.cli.translate_documents import DocumentWork, open_when_needed
+
         call = open_when_needed(
             streams,
             found,
@@ -275,6 +279,8 @@ def translate(
         )
         windows = read_windows(reader, SMALLEST_WINDOW, LARGEST_WINDOW * translator.threads)
         if terms is not None:
+            from genkit.cli.translate_documents import stream_with_terms
+
             stream_texts = partial(stream_with_terms, translator, terms, stream_texts.keywords)
         with closing(_translated(windows, stream_texts)) as done:
             for window in done:

@@ -23,7 +23,7 @@ INLINE = frozenset(
 )
 """Tags that may stand inside a sentence; all others end one."""
 UNTOUCHED = frozenset(
-    "code kbd math pre samp script style svg template textarea tt var noscript xmp".split()
+    "code kbd math pre samp script style svg textarea tt var xmp".split()
 )
 """Elements whose contents are no language."""
 VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
