@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from genkit.documents.html_tokens import Attribute, Token, attributes_of, tokens_of
 from genkit.documents.layout import join, wrap
 from genkit.documents.run import Run, escaper
-from genkit.documents.segment import Markup, Piece, Role, Segment, nests
+from genkit.documents.segment import Markup, Piece, Role, Segment, in_order
 from genkit.documents.source import Edit, SourceDocument, decode, line_of, line_starts
 
 __all__ = ["parse"]
@@ -22,9 +22,7 @@ INLINE = frozenset(
     "nobr output q ruby s samp small span strike strong sub sup svg time tt u var wbr".split()
 )
 """Tags that may stand inside a sentence; all others end one."""
-UNTOUCHED = frozenset(
-    "code kbd math pre samp script style svg textarea tt var xmp".split()
-)
+UNTOUCHED = frozenset("code kbd math pre samp script style svg textarea tt var xmp".split())
 """Elements whose contents are no language."""
 VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 ATTRIBUTES = frozenset(
@@ -74,7 +72,7 @@ class _Page:
             token = tokens[index]
             if token.kind == "open" and _is_kept(token):
                 end = _end_of(tokens, index)
-                if token.name in INLINE:
+                if token.name in INLINE and end < len(tokens):
                     self._run.markup(token.start, tokens[end].end)
                 else:
                     self._cut()
@@ -101,7 +99,7 @@ class _Page:
         cut = run.cut()
         if cut is None:
             return
-        segment = Segment(cut.pieces, line_of(self._starts, cut.start), _nesting(cut.pieces))
+        segment = Segment(cut.pieces, line_of(self._starts, cut.start), _ordering(cut.pieces))
         write = _writer(self.source, cut.start, cut.end, escaper(run))
         self._edits.append(Edit(segment, cut.start, cut.end, write))
 
@@ -128,7 +126,7 @@ def _is_kept(token: Token) -> bool:
 
 
 def _end_of(tokens: Sequence[Token], index: int) -> int:
-    """The index of the tag that closes an element, or of its last token."""
+    """The index of the tag that closes an element; one too high if there is none."""
     name = tokens[index].name
     if name in VOID:
         return index
@@ -138,7 +136,7 @@ def _end_of(tokens: Sequence[Token], index: int) -> int:
             depth += {"open": 1, "close": -1}.get(tokens[at].kind, 0)
             if depth == 0:
                 return at
-    return len(tokens) - 1
+    return len(tokens)
 
 
 def _role(token: Token) -> Role:
@@ -158,8 +156,8 @@ def _is_read(token: Token, attribute: Attribute) -> bool:
     return False
 
 
-def _nesting(source: Sequence[Piece]) -> Callable[[Sequence[Piece]], bool]:
-    return lambda pieces: nests(pieces, source)
+def _ordering(source: Sequence[Piece]) -> Callable[[Sequence[Piece]], bool]:
+    return lambda pieces: in_order(pieces, source)
 
 
 def _writer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -15,7 +15,8 @@ _TEMPLATE = re.compile(
     r"<\?(?:php|=).*?(?:\?>|\Z)|<%.*?%>|\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL
 )
 """Code of templates (PHP, ERB, Jinja): hidden from the parser, which takes ">" for an end."""
-_UNFINISHED = re.compile(r"<[A-Za-z/!?][^<>]*\Z")
+_BEGUN = re.compile(r"<[A-Za-z/!?]")
+_RAW = (("open", "script"), ("open", "style"))
 HIDDEN = "\ue0f0"
 _ATTRIBUTE = re.compile(r"""([^\s=/>"'<]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+)))?""")
 
@@ -106,12 +107,32 @@ def tokens_of(source: str) -> list[Token]:
             tokens[-1] = Token("text", tokens[-1].start, end)
         else:
             tokens.append(Token(kind, start, end, name, attributes))
-    if tokens and tokens[-1].kind == "text":
-        unfinished = _UNFINISHED.search(source, tokens[-1].start)
-        if unfinished:
-            tokens[-1] = replace(tokens[-1], end=unfinished.start())
-            tokens.append(Token("other", *unfinished.span()))
-    return [part for token in tokens for part in _shown(hidden, token)]
+    tokens = _until_comment(hidden, tokens)
+    whole = [part for token in tokens for part in _unfinished(hidden, token)]
+    return [part for token in whole for part in _shown(hidden, token)]
+
+
+def _until_comment(source: str, tokens: list[Token]) -> list[Token]:
+    """The tokens up to a comment that never ends: the parser goes on in it, a browser does not."""
+    begin = source.find("<!--", source.rfind("-->") + 1)
+    if begin < 0:
+        return tokens
+    for index, token in enumerate(tokens):
+        if token.kind == "text" and token.start <= begin < token.end:
+            if index and (tokens[index - 1].kind, tokens[index - 1].name) in _RAW:
+                break
+            kept = [Token("text", token.start, begin)] if token.start < begin else []
+            return [*tokens[:index], *kept, Token("other", begin, len(source))]
+    return tokens
+
+
+def _unfinished(source: str, token: Token) -> list[Token]:
+    """A text token without what begins like a tag and is none: the parser gave up there."""
+    begin = _BEGUN.search(source, token.start, token.end) if token.kind == "text" else None
+    if begin is None:
+        return [token]
+    at = begin.start()
+    return [Token("text", token.start, at), Token("other", at, token.end)]
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -44,11 +44,10 @@ def wrap(
     lines = [words[0]]
     column = first + len(words[0])
     for word in words[1:]:
-        if (
-            column + 1 + len(word) > width
-            and lines[-1]
-            and not (forbidden and forbidden.match(word))
-        ):
+        fits = column + 1 + len(word) <= width
+        # A backslash before a line end means something in Markdown.
+        stays = fits or not lines[-1] or lines[-1].endswith("\\")
+        if not stays and not (forbidden and forbidden.match(word)):
             lines.append(word)
             column = indent + len(word)
         else:

@@ -9,6 +9,7 @@ from going through its tokens beside the source (``markdown_inline``).
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -41,7 +42,69 @@ def parse(data: bytes) -> SourceDocument:
     Raises InputError.
     """
     source, encoding = decode(data)
-    return SourceDocument(source, encoding, _Parser(source).edits())
+    return MarkdownDocument(source, encoding, _Parser(source).edits())
+
+
+class MarkdownDocument(SourceDocument):
+    """A text in Markdown: its blocks are the same after a translation, whatever that is."""
+
+    def render(self, translations: Sequence[Sequence[Piece] | None]) -> bytes:
+        """The text with translations in their places.
+
+        The segments were looked at one by one; those that only together make another block of
+        something (a table, of two lines with bars) are left as they are, with a warning.
+        """
+        if self._keeps(translations):
+            return super().render(translations)
+        kept: list[Sequence[Piece] | None] = [None] * len(translations)
+        self._settle(kept, translations, range(len(translations)))
+        return super().render(kept)
+
+    def _settle(
+        self,
+        kept: list[Sequence[Piece] | None],
+        wanted: Sequence[Sequence[Piece] | None],
+        places: range,
+    ) -> None:
+        """Take over as many as can be: all, or of each half as many as can be."""
+        before = [kept[place] for place in places]
+        kept[places.start : places.stop] = wanted[places.start : places.stop]
+        if self._keeps(kept):
+            return
+        kept[places.start : places.stop] = before
+        if len(places) == 1:
+            line = self.segments[places.start].line
+            message = f"line {line}: left as it is, for it would be another block"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            return
+        middle = places.start + len(places) // 2
+        self._settle(kept, wanted, range(places.start, middle))
+        self._settle(kept, wanted, range(middle, places.stop))
+
+    def _keeps(self, translations: Sequence[Sequence[Piece] | None]) -> bool:
+        return _outline(self.spelled(translations)) == self._outline
+
+    @cached_property
+    def _outline(self) -> list[tuple[object, ...]]:
+        return _outline(self.source)
+
+
+def _outline(source: str) -> list[tuple[object, ...]]:
+    """The blocks of a text in order, each with what is in it besides language."""
+    return [
+        (token.type, token.tag, token.markup, token.info, token.level, shape([token]))
+        if token.children is not None
+        else (token.type, token.tag, token.markup, token.info, token.level, token.content)
+        for token in _markdown().parse(_without_front(source))
+    ]
+
+
+def _without_front(source: str) -> str:
+    """The text with front matter blank, so that the numbers of the lines stay."""
+    front = _FRONT.match(source)
+    if front is None:
+        return source
+    return re.sub(r"[^\r\n]", " ", front[0]) + source[front.end() :]
 
 
 def _markdown() -> MarkdownIt:
@@ -58,11 +121,7 @@ class _Parser:
 
     def edits(self) -> list[Edit]:
         env: dict[str, Any] = {}
-        front = _FRONT.match(self.source)
-        hidden = self.source
-        if front is not None:  # blank, so that the numbers of the lines stay
-            hidden = re.sub(r"[^\r\n]", " ", front[0]) + self.source[front.end() :]
-        tokens = self._markdown.parse(hidden, env)
+        tokens = self._markdown.parse(_without_front(self.source), env)
         self._references = env.get("references", {})
         edits: list[Edit] = []
         cells = _Cells()
@@ -71,11 +130,14 @@ class _Parser:
                 continue
             kind = before.type
             if kind in ("th_open", "td_open"):
-                inline = self._cell(token, cells)
+                inline, is_first = self._cell(token, cells)
+                # A row that begins with its text, not with a bar, can become another block.
+                frame = ("", "") if is_first else None
             else:
                 inline = self._lines(token, heading=kind == "heading_open")
+                frame = _frame(before)
             if inline is not None:
-                edits += self._edits(inline, token, _frame(before))
+                edits += self._edits(inline, token, frame)
         return edits
 
     def _line(self, number: int) -> tuple[int, str]:
@@ -110,17 +172,21 @@ class _Parser:
             text.append(kept)
             places += range(start + column, start + column + len(kept))
         whole = "".join(text).rstrip()
+        if not whole:
+            return None
         return Inline(self.source, whole, [*places[: len(whole)], places[len(whole) - 1] + 1])
 
-    def _cell(self, token: Token, cells: _Cells) -> Inline | None:
-        """The text of a table's cell, with the place of each character."""
+    def _cell(self, token: Token, cells: _Cells) -> tuple[Inline | None, bool]:
+        """The text of a table's cell, with the place of each character, and whether no bar stands
+        before it.
+        """
         assert token.map is not None
         if not token.content:
-            return None
+            return None, False
         start, line = self._line(token.map[0])
         span = cells.find(token.map[0], line, token.content)
         if span is None:
-            return None
+            return None, False
         text: list[str] = []
         places: list[int] = []
         for at in range(*span):
@@ -128,7 +194,8 @@ class _Parser:
                 continue  # the table takes this one
             text.append(line[at])
             places.append(start + at)
-        return Inline(self.source, "".join(text), [*places, places[-1] + 1], is_cell=True)
+        inline = Inline(self.source, "".join(text), [*places, places[-1] + 1], is_cell=True)
+        return inline, "|" not in line[: span[0]]
 
     def _edits(self, inline: Inline, token: Token, frame: tuple[str, str] | None) -> Iterator[Edit]:
         try:
@@ -173,10 +240,8 @@ class _Parser:
         return write
 
 
-def _frame(block: Token) -> tuple[str, str] | None:
-    """What stands around the text of a block; None for a table's cell, which is none."""
-    if block.type in ("th_open", "td_open"):
-        return None
+def _frame(block: Token) -> tuple[str, str]:
+    """What stands around the text of a block."""
     if block.type != "heading_open":
         return "", ""
     return (f"{block.markup} ", "") if block.markup[0] == "#" else ("", f"\n{block.markup * 3}")

@@ -149,4 +149,5 @@ def escaper(run: Run) -> Callable[[str], str]:
         stays = char in run.bare and not _MEANT.match(match.string, match.start())
         return char if stays and char not in run.spelled else table[char]
 
-    return lambda text: pattern.sub(spell, text)
+    # What would end a comment that the source has begun somewhere.
+    return lambda text: pattern.sub(spell, text).replace("-->", "--&gt;")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
-__all__ = ["Document", "Markup", "Piece", "Segment", "has_letter", "nests"]
+__all__ = ["Document", "Markup", "Piece", "Segment", "has_letter", "in_order"]
 
 Role = Literal["open", "close", "void", "content"]
 
@@ -109,24 +109,10 @@ def has_letter(text: str) -> bool:
     return any(map(str.isalpha, text))
 
 
-def nests(pieces: Sequence[Piece], source: Sequence[Piece]) -> bool:
-    """Whether what is opened in these pieces is closed again, as it is in the source."""
-    return _depth(pieces) == _depth(source)
+def in_order(pieces: Sequence[Piece], source: Sequence[Piece]) -> bool:
+    """Whether what formats a text comes in the order of the source; content may move."""
+    return [p for p in pieces if _formats(p)] == [p for p in source if _formats(p)]
 
 
-def _depth(pieces: Sequence[Piece]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """What is closed without having been opened, and what stays open; None for a muddle."""
-    opened: list[str] = []
-    closed: list[str] = []
-    for piece in pieces:
-        if isinstance(piece, str) or piece.role not in ("open", "close"):
-            continue
-        if piece.role == "open":
-            opened.append(piece.name)
-        elif not opened:
-            closed.append(piece.name)
-        elif opened[-1] == piece.name:
-            opened.pop()
-        else:
-            return None
-    return tuple(closed), tuple(opened)
+def _formats(piece: Piece) -> bool:
+    return isinstance(piece, Markup) and piece.role != "content"

@@ -113,13 +113,17 @@ class SourceDocument:
         return [edit.segment for edit in self._edits]
 
     def render(self, translations: Sequence[Sequence[Piece] | None]) -> bytes:
-        """The source with translations in their places."""
+        """The source with translations in their places. Raises InputError."""
+        return self.encoding.encode(self.spelled(translations))
+
+    def spelled(self, translations: Sequence[Sequence[Piece] | None]) -> str:
+        """The same as text."""
         changed = [
             (edit, pieces)
             for edit, pieces in zip(self._edits, translations, strict=True)
             if pieces is not None and tuple(pieces) != edit.segment.pieces
         ]
-        return self.encoding.encode(self._spell(0, len(self.source), changed))
+        return self._spell(0, len(self.source), changed)
 
     def _spell(self, start: int, end: int, changed: Sequence[tuple[Edit, Sequence[Piece]]]) -> str:
         parts = []

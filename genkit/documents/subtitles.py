@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from genkit.documents.layout import balance, join
 from genkit.documents.run import Run, escaper
-from genkit.documents.segment import Markup, Piece, Segment, nests
+from genkit.documents.segment import Markup, Piece, Segment, in_order
 from genkit.documents.source import Edit, SourceDocument, decode
 from genkit.errors import InputError
 
@@ -113,7 +113,7 @@ def _edit(source: str, group: Sequence[_Line], number: int, entities: bool) -> l
     escape = escaper(run) if entities else str
 
     def accepts(pieces: Sequence[Piece]) -> bool:
-        return nests(pieces, cut.pieces) and "-->" not in "".join(
+        return in_order(pieces, cut.pieces) and "-->" not in "".join(
             piece for piece in pieces if isinstance(piece, str)
         )
 

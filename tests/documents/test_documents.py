@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from genkit.documents import Document, Markup, format_of
 from genkit.documents.translating import translate_segments
@@ -52,6 +55,20 @@ def path(request: pytest.FixtureRequest) -> Path:
     return found
 
 
+CHANGES: dict[str, Callable[[str], str]] = {
+    "empty": lambda text: "",
+    "words": lambda text: "Words",
+    "reversed": lambda text: text[::-1],
+    "heading": lambda text: f"# {text}",
+    "marks": lambda text: f'- {text} | * _ ` <b> & --> " \\ [x](y) </p> {{',
+    "item": lambda text: f"1. {text}*",
+    "bare": lambda text: re.sub(r"<[^>]*>|\*", "", text),
+    "turned": lambda text: " ".join(reversed(re.split(r"(<[^>]*>|\*\*|\*|\s)", text))),
+    "twice": lambda text: f"{text} {text}",
+}
+"""What a bad model, or an odd one, could do."""
+
+
 class TestAll:
     def test_its_own_pieces_give_the_file_back(self, path: Path) -> None:
         document = parse(path)
@@ -84,21 +101,7 @@ class TestAll:
         sources = [re.sub(r"\]\[[^]]*\]", "]", s.text.upper()) for s in document.segments]
         assert [re.sub(r"\]\[[^]]*\]", "]", s.text.upper()) for s in again.segments] == sources
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            lambda text: "",
-            lambda text: "Words",
-            lambda text: text[::-1],
-            lambda text: f"# {text}",
-            lambda text: f'- {text} | * _ ` <b> & --> " \\ [x](y) </p> {{',
-            lambda text: f"1. {text}*",
-            lambda text: re.sub(r"<[^>]*>|\*", "", text),
-            lambda text: " ".join(reversed(re.split(r"(<[^>]*>|\*\*|\*|\s)", text))),
-            lambda text: f"{text} {text}",
-        ],
-        ids=["empty", "words", "reversed", "heading", "marks", "item", "bare", "turned", "twice"],
-    )
+    @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
     def test_no_translation_breaks_the_structure(
         self, path: Path, change: Callable[[str], str]
     ) -> None:
@@ -114,3 +117,37 @@ class TestAll:
             with pytest.raises(InputError) as caught:
                 parse(path, data)
             assert "\n" not in caught.value.message
+
+
+FRAGMENTS = {
+    ".md": [
+        "word", "Two dogs", " ", "\n", "\n\n", "*", "**", "_", "`", "[", "]", "](y)", "![", "<b>", "</b>",
+        "<br>", "<!-- c -->", "&amp;", "&eacute;", "\\*", "\\", "# ", "- ", "1. ", "> ", "    ", "|",
+        "| a | b |\n|---|---|\n| c | d |\n", "---\n", "===\n", "```\ncode\n```\n", "~~", "  \n", "[^1]",
+        "[a]: b\n", "<http://x.y>", "<div>\n", ":::", "$x_1$", "{{ a }}", "a_b", "\r\n", "<code>", "[a]",
+    ],
+    ".html": [
+        "word", "Two dogs", " ", "\n", "<p>", "</p>", "<b>", "</b>", "<i class='x'>", "</i>", "<br>",
+        "<img alt='a dog' src=x>", '<a href="y" title="a link">', "</a>", "<code>", "</code>", "<pre>",
+        "<script>", "</script>", "<!-- c -->", "<!--", "-->", "&amp;", "&nbsp;", "&eacute;", "&lt;", "&", "<",
+        "> ", "<?php a > b ?>", "{{ x }}", "<div translate=no>", "</div>", "<li>", "<![CDATA[", "]]>", "'",
+        '"', "<input type=submit value=Go>", "5 < 6", "a&b", "<style>", "</style>", "\r\n",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", FRAGMENTS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_nor_does_it_break_broken_ones(suffix: str, data: st.DataObject) -> None:
+    fragments = st.lists(st.sampled_from(FRAGMENTS[suffix]), min_size=1, max_size=14)
+    source = "".join(data.draw(fragments)).encode()
+    path = Path(f"a{suffix}")
+    see = structure.STRUCTURES[suffix]
+    with warnings.catch_warnings():  # it says what is left as it is
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for change in (CHANGES["marks"], CHANGES["twice"], CHANGES["turned"]):
+            document = parse(path, source)
+            assert document.render([s.pieces for s in document.segments]) == source
+            result = translated(document, change)
+            assert sorted(map(str, see(result))) == sorted(map(str, see(source)))
