@@ -21,6 +21,7 @@ from genkit.text.spelling import (
     capitalised,
     case_of,
     has_letter,
+    in_the_middle,
     normalise,
     sentence_case,
 )
@@ -60,6 +61,8 @@ class Unit:
     """The same in another spelling: the likelier translation of the two is taken."""
     is_rival: bool = False
     is_inner: bool = False
+    is_part: bool = False
+    """Whether it is not a whole sentence."""
     inner: tuple[Inner, ...] = ()
     """Pairs of marks, which were left out of the text."""
     prefix: tuple[int, ...] = ()
@@ -80,6 +83,8 @@ class Unit:
             translation = translation.replace(LOST, "")
         if '"' in self.text and not _CURLY.search(self.text):
             translation = _CURLY.sub('"', translation)
+        if self.is_part:
+            translation = in_the_middle(self.text, translation)
         if self.rendered is None:
             return translation
         parts = self.rendered.undo(translation)
@@ -149,6 +154,7 @@ class Preparer:
             again = self._attempt(unit.source, unit.case, attempt)
             if again is not None and (unit.rendered is None or again.text != unit.text):
                 again.prefix = unit.prefix
+                again.is_part = unit.is_part
                 return [again]
         return self._around(unit)
 
@@ -176,7 +182,11 @@ class Preparer:
             end += len(piece)
             a, b = offsets[start], offsets[end]
             inner = [s.moved(-a) for s in spans if a <= s.start < b]
-            plan += self._part(flat[a:b], inner, unit.case)
+            part = self._part(flat[a:b], inner, unit.case)
+            for found in part:
+                if isinstance(found, Unit):
+                    found.is_part = True
+            plan += part
             start = end
         return plan
 
@@ -307,6 +317,7 @@ class Preparer:
             part = plan[-2]
             assert isinstance(part, Unit)
             part.prefix, prefix = prefix, ()
+            part.is_part = True
         return [part for part in plan if part != ""]
 
     def _is_shouted(self, words: str) -> bool:
