@@ -161,7 +161,9 @@ def in_the_middle(source: str, translation: str) -> str:
     if source[-1:].isalnum() and translation.endswith(".") and not translation.endswith(".."):
         translation = translation[:-1]
     match = _WORD.match(translation)
-    if match and source[:1].islower() and match[0].lower() in _FUNCTION_WORDS:
+    if not match or not source[:1].islower() or match[0] != match[0].capitalize():
+        return translation
+    if match[0].lower() in _FUNCTION_WORDS:
         translation = match[0].lower() + translation[match.end() :]
     return translation
 
