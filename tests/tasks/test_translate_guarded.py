@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import shouting_model
-from numpy.typing import NDArray
 from shouting_model import PAD
 
 import genkit.decoding
@@ -19,6 +18,9 @@ from genkit.model import open_model
 from genkit.runtime import RuntimeOptions
 from genkit.tasks.doubt import is_doubtful, loops
 from genkit.tasks.translate import Translator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Change = Callable[[str], str]
 
@@ -111,7 +113,7 @@ def test_a_model_that_copies_nothing_is_not_asked(make: Make) -> None:
 
 
 def test_given_spans_come_back(make: Make) -> None:
-    translator, session = make(lambda text: text.upper())
+    translator, _session = make(lambda text: text.upper())
     assert translator(["I see Tom now."], spans=[[(6, 9)]]) == ["I SEE Tom NOW."]
     with pytest.raises(ValueError, match="1 lists of spans for 2 texts"):
         translator(["a", "b"], spans=[[]])
