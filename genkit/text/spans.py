@@ -46,7 +46,7 @@ def is_plain(text: str) -> bool:
 def _suspect() -> re.Pattern[str]:
     """Without one of these no pattern of the table matches."""
     return re.compile(
-        r"[0-9_@#$%&*<>{}\[\]/\\|~`\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|\B[.:]\w|--\w|\s-\w"
+        r"[0-9_@#$%&*<>{}\[\]/\\|~`\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|[A-Z]\+|\B[.:]\w|--\w|\s-\w"
         r"|\w(?:::|->)\w|\(\)|[€£¥©®¹²³¼-¾\u0370-\u1fff⁰-\ud7ff\ue000-\U0010ffff]"
     )
 
