@@ -228,7 +228,7 @@ def _doubt(field: Field) -> Doubt:
         fields["length_ratio"].fail(f"must be 2 numbers, is {len(ratio)}")
     least = ratio[0].number()
     return Doubt(
-        log_probability=fields["log_probability"].number(least=-math.inf, most=0),
+        log_probability=fields["log_probability"].number(least=-100, most=0),
         length_ratio=(least, ratio[1].number(least=least)),
     )
 

@@ -20,8 +20,9 @@ from genkit.runtime import RuntimeOptions
 from genkit.tasks.translate_job import Job, Network, Settings, set_prefix
 from genkit.tasks.translations import Hypothesis, Translation
 from genkit.text import Tokenizer
+from genkit.text.preparer import Preparer
 from genkit.text.spans import Span, compile_patterns, find_spans, is_plain
-from genkit.text.units import Plan, Preparer
+from genkit.text.units import Plan
 
 __all__ = ["Hypothesis", "Translation", "Translator"]
 

@@ -13,8 +13,9 @@ from genkit.decoding import Decoder, Decoding, Found, Search, Sentence
 from genkit.tasks.doubt import is_doubtful
 from genkit.tasks.translations import Hypothesis, Translation, join, with_lost
 from genkit.text import Tokenizer
+from genkit.text.preparer import Preparer
 from genkit.text.spans import Span
-from genkit.text.units import Plan, Preparer, Unit
+from genkit.text.units import Plan, Unit
 
 __all__ = ["Job", "Network", "Settings", "set_prefix"]
 

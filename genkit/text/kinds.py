@@ -97,7 +97,10 @@ KINDS: tuple[Kind, ...] = (
     Kind("file", NOUN, rf"(?i:(?<![\w.])[\w.+*-]*[\w*]\.(?:{_FILES}))\b(?!\.\w)|(?<![\w.])\.[a-z][\w-]{{2,}}(?:\.\w+)*\b"),
     Kind("domain", NOUN, rf"(?<![\w.@])(?:[A-Za-z0-9](?:[\w-]*\w)?\.)+(?:{_TLDS})\b(?:/(?:[^\s<>\"()]*[\w/])?)?"),
     Kind("option", NOUN, r"(?<![\w-])--[a-z][\w-]*(?:=[^\s,;)]+)?|(?<=\s)-[a-zA-HJ-Z](?=[\s,.;)]|$)"),
+    Kind("choice", MARK, r"[(\[](?i:y|j|o)(?:es|a|ui)?/(?i:n)(?:o|ein|on)?[)\]]"),
     # Names of programs
+    Kind("language", NOUN, r"\bC\+\+|\b[CFJ]#(?!\w)"),
+    Kind("initials", NOUN, r"(?<![\w.])(?:[A-Z]\.){2,}(?!\w)", copied=True),
     Kind("call", NOUN, r"\b[A-Za-z_]\w*(?:(?:\.|::|->)\w+)*\(\)"),
     Kind("identifier", NOUN, r"\b[A-Za-z0-9]+(?:_+[A-Za-z0-9]+)+_*|(?<!\w)__[A-Za-z]\w*__(?:\.\w+)*(?!\w)|(?<!\w)_[A-Za-z]\w*[A-Za-z0-9]\b(?!_)"
          r"|\b[a-z]+\d*(?:[A-Z][a-z0-9]*)+\b|\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b"

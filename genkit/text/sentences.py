@@ -26,6 +26,8 @@ _JOINT = re.compile(
     r"(?=[\"'‘“«(\[]?(?:[^\W\d_a-z][^\W\d_A-Z]+(?:[\s,;:!?'’-]|[.](?:\s|\Z)|\Z)|[AI][\s'’]))"
 )
 _BRACKETED = re.compile(r"[.!?…][\"'’”»)\]]+\s+(?=[\"'‘“«(\[¿¡]*[^\W\d_a-z])")
+# The name of who speaks, or what kind of message it is.
+_LABEL = re.compile(r"\W{0,8}[A-ZÀ-Þ][A-ZÀ-Þ .'’-]{1,24}:\s+(?=\S)")
 _AFTER_SPAN = re.compile("[.!?…]+[\"'’”»)\\]]*\\s+(?=[\"'‘“«(\\[]*[^\\W\\d_a-z])")
 
 
@@ -50,6 +52,8 @@ def _inside(cut: int, spans: Sequence[Span]) -> bool:
 def _cuts(text: str, language: str, spans: Sequence[Span]) -> Iterator[int]:
     parts = [0]
     parts += [match.end() for match in _SEPARATOR.finditer(text)]
+    if (label := _LABEL.match(text)) and not text.isupper():
+        parts.append(label.end())
     if "|" in text and (text.lstrip().startswith("|") or " | " in text):
         parts += [match.end() for match in _BAR.finditer(text)]
     for span in spans:

@@ -42,15 +42,26 @@ def is_plain(text: str) -> bool:
     return _PLAIN.fullmatch(text) is not None and _TITLE.match(text) is None
 
 
-# Without one of these no pattern of the table matches.
-_SUSPECT = re.compile(
-    r"[0-9_@#$%&*<>{}\[\]/\\|~`\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|\B[.:]\w|--\w|\s-\w"
-    r"|\w(?:::|->)\w|\(\)|[€£¥©®¹²³¼-¾\u0370-\u1fff⁰-\ud7ff\ue000-\U0010ffff]"
-)
+@cache
+def _suspect() -> re.Pattern[str]:
+    """Without one of these no pattern of the table matches."""
+    return re.compile(
+        r"[0-9_@#$%&*<>{}\[\]/\\|~`\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|[A-Z]\+|\B[.:]\w|--\w|\s-\w"
+        r"|\w(?:::|->)\w|\(\)|[€£¥©®¹²³¼-¾\u0370-\u1fff⁰-\ud7ff\ue000-\U0010ffff]"
+    )
+
+
 # Letters of other scripts than Latin, with what is written between their words. Compatibility
 # forms of Latin letters are not among them.
 _LETTER = "[\u0370-\u058f\u0590-\u05ff\u0600-\u1cff\u1f00-\u1fff\u2c00-\u2c5f\u2e80-\ua71f\ua800-\uaaff\uac00-\ufaff\ufb1d-\ufdff\ufe70-\ufefe\uff65-\uffdc\U00010000-\U0001cfff\U00020000-\U0003ffff]"
-_FOREIGN = re.compile(rf"{_LETTER}+(?:[\u200c\u200d\u0300-\u036f ]*{_LETTER}+)*")
+
+
+@cache
+def _foreign() -> re.Pattern[str]:
+    """Words in other scripts than Latin."""
+    return re.compile(rf"{_LETTER}+(?:[\u200c\u200d\u0300-\u036f ]*{_LETTER}+)*")
+
+
 _GAP = re.compile("[ \u00a0\u202f]{0,2}")
 _MARKUP = re.compile(r"[^\w{%$`@#&/\\.]|\W+\Z")
 
@@ -89,14 +100,14 @@ def find_spans(
     """
     own = _given(text, given, patterns)
     found = list(own)
-    if kinds and _SUSPECT.search(text):
+    if kinds and _suspect().search(text):
         for match in _pattern().finditer(text):
             kind = KINDS[(match.lastindex or 1) - 1]
             start, end = match.span()
             if start < end:
                 found.append(_span(text, start, end, kind.role, kind.copied))
         if latin:
-            found += [_span(text, *m.span(), Role.NOUN) for m in _FOREIGN.finditer(text)]
+            found += [_span(text, *m.span(), Role.NOUN) for m in _foreign().finditer(text)]
     return _joined(text, found) if found else []
 
 

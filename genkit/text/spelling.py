@@ -8,7 +8,16 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-__all__ = ["Case", "calm", "capitalised", "case_of", "has_letter", "normalise", "sentence_case"]
+__all__ = [
+    "Case",
+    "calm",
+    "capitalised",
+    "case_of",
+    "has_letter",
+    "in_the_middle",
+    "normalise",
+    "sentence_case",
+]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _JOINERS = "\u200c\u200d"
@@ -131,6 +140,32 @@ def capitalised(text: str) -> str:
         return text
     upper = match[0][0].upper()
     return text if len(upper) != 1 else text[: match.start()] + upper + text[match.start() + 1 :]
+
+
+_FUNCTION_WORDS = frozenset(
+    "und oder aber weil dass während wenn als der die das dem den des ein eine einem einen einer mit "
+    "von zu zum zur im in an am auf aus bei für nach über unter vor durch um bis ist sind war hat "
+    "haben wird er sie es wir ihr ich du jetzt dann auch nicht sehr so wie was wo gestern heute hier "
+    "et ou mais car que qui parce quand le la les un une des du de à au aux dans sur pour par avec "
+    "est sont il elle ils elles nous vous je maintenant puis aussi très "
+    "and or but because that while when as the a an with of to in on at by for from is are was he "
+    "she it we they you now then also not very so what where how "
+    "y o pero el los las una con en por para es son".split()
+)
+
+
+def in_the_middle(source: str, translation: str) -> str:
+    """The translation of a part of a sentence, without the capital and the stop of a whole one
+    where the source has none.
+    """
+    if source[-1:].isalnum() and translation.endswith(".") and not translation.endswith(".."):
+        translation = translation[:-1]
+    match = _WORD.match(translation)
+    if not match or not source[:1].islower() or match[0] != match[0].capitalize():
+        return translation
+    if match[0].lower() in _FUNCTION_WORDS:
+        translation = match[0].lower() + translation[match.end() :]
+    return translation
 
 
 def calm(text: str, known: Callable[[str], bool]) -> Iterator[tuple[str, bool]]:

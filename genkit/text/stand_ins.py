@@ -24,6 +24,13 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """Name -> the strings that are used, in order. Which a model copies, its card says."""
 DEFAULT_FAMILIES = ("letters", "hash")
 """Those of a model that was not measured."""
+_PARTS = {
+    "at": "@",
+    "hash": "#",
+    "flags": "[\U0001f1e6-\U0001f1ff]",
+    "greek": f"[{''.join(FAMILIES['greek'])}]",
+}
+"""What is left of a stand-in that was copied badly."""
 _ALIKE = {"at": r"@\d+", "hash": r"#\d+", "letters": r"X[A-Z]\b", "x": r"X\d+"}
 
 
@@ -48,6 +55,8 @@ class Rendered:
     """The spans that were left in place."""
     pairs: tuple[bool, ...]
     """Whether there are words between each guarded span and the next."""
+    rest: str = ""
+    """The text but for the stand-ins."""
 
     def undo(self, text: str) -> list[str | Span] | None:
         """A translation cut at its spans, or None if not all of them came back as they should."""
@@ -73,6 +82,13 @@ class Rendered:
                 if after:
                     end += len(text[end:]) - len(text[end:].lstrip())
             parts.append(text[end:])
+            pattern = _PARTS.get(self.family)
+            if (
+                pattern
+                and not re.search(pattern, self.rest)
+                and any(isinstance(part, str) and re.search(pattern, part) for part in parts)
+            ):
+                return None
         if not self._has_copied("\n".join(part for part in parts if isinstance(part, str))):
             return None
         return parts
@@ -151,4 +167,4 @@ def render(
             glue = True
     if family and guarded and _alike(family).search(rest):
         return None
-    return Rendered(text, family, tuple(guarded), tuple(copied), tuple(pairs))
+    return Rendered(text, family, tuple(guarded), tuple(copied), tuple(pairs), rest)

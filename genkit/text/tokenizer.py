@@ -13,6 +13,11 @@ from genkit.errors import ModelError
 __all__ = ["Tokenizer"]
 
 _CLAUSE = re.compile(r"[,;:)\]}”»–—-]\s+|[、，；：]")
+# Words that begin a clause, of English, German, French and Spanish.
+_CONJUNCTION = re.compile(
+    r"\s+(?=(?:and|but|or|because|while|when|which|who|so|if|und|aber|oder|weil|dass|während|wenn|"
+    r"et|mais|ou|car|parce|qui|quand|pendant|y|pero|porque|que)\s)"
+)
 _SPACE = re.compile(r"\s+")
 # What would break "a line in, a line out", were a model to write it.
 _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " ")
@@ -98,7 +103,7 @@ class Tokenizer:
 
 def _break(text: str, least: int, most: int, aim: int) -> int:
     """The best place to cut a text between ``least`` and ``most``: near ``aim``."""
-    for pattern in (_CLAUSE, _SPACE):
+    for pattern in (_CLAUSE, _CONJUNCTION, _SPACE):
         ends = [match.end() for match in pattern.finditer(text, least, most)]
         if ends:
             return min(ends, key=lambda end: abs(end - aim))

@@ -70,11 +70,16 @@ class TestHelp:
             "__init__",
             "ahead",
             "app",
+            "document_jobs",
+            "document_options",
+            "document_records",
+            "document_request",
             "gallery",
             "lines",
             "options",
             "pictures",
             "shots",
+            "translate_documents",
         }
 
     @pytest.mark.parametrize("arguments", [[], ["models"]])

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pytest
 import shouting_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from odd_lines import ODD_LINES, OddLine
 from references import EN_DE
 
 from genkit import load
+from genkit.decoding import Decoding
 from genkit.tasks.translate import Translation, Translator
+from genkit.text.spelling import normalise
 
 IDS = [f"{line.kind}-{i}" for i, line in enumerate(ODD_LINES)]
 
 
 def translated(translator: Translator) -> dict[str, Translation]:
     texts = [line.text for line in ODD_LINES]
-    from genkit.decoding import Decoding
-
     results = translator.translate(texts, Decoding(beam_size=2), scores=False)
     return dict(zip(texts, results, strict=True))
 
@@ -27,11 +29,16 @@ def shipped() -> dict[str, Translation]:
 
 
 @pytest.fixture(scope="module")
-def copied(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Translation]:
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Translator:
     folder = shouting_model.write_model(
         tmp_path_factory.mktemp("models") / "copy", table=shouting_model.COPY, max_positions=512
     )
-    return translated(load("translate", str(folder)))
+    return load("translate", str(folder), threads=1)
+
+
+@pytest.fixture(scope="module")
+def copied(copies: Translator) -> dict[str, Translation]:
+    return translated(copies)
 
 
 def test_there_are_many() -> None:
@@ -64,3 +71,26 @@ def test_a_model_that_copies_gives_the_line(line: OddLine, copied: dict[str, Tra
     check(line, copied[line.text])
     if line.kind != "title":
         assert copied[line.text].text == (line.text if line.reads is None else line.reads)
+
+
+PIECES = """{n}|%s|<b>|</b>|**|*|_|`|(|)|[|]|](x)|"|'|I am|tired|NASA|DOG|Dog|😀|\u200d|🇩🇪|-| - |1|1.|12.5|$5|.|!|?|,
+ |  |\t|\\n|<br/>|</p>|#|@1|XA|#1|&amp;|\x1b[0m|\ufeff|\u00ad|猫|ß|İ|ﬁ|foo_bar|http://a.b/c|{|}|...|…|«|»|“|”|>|
+>> |✓|\ufffd|▁|</s>|½|a|A|é""".split("|")
+LINES = st.lists(st.sampled_from([*PIECES, "|"]), max_size=14).map("".join)
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(LINES, min_size=8, max_size=8), size=st.integers(0, 4))
+def test_any_line_comes_back_from_a_model_that_copies(
+    copies: Translator, texts: list[str], size: int
+) -> None:
+    spans = [[(len(text) // 3, min(len(text), len(text) // 3 + size))] for text in texts]
+    results = copies.translate(texts, Decoding(beam_size=1), spans=spans, scores=False)
+    for text, result in zip(texts, results, strict=True):
+        assert result.lost == ()
+        assert folded(result.text) == folded(text)
+
+
+def folded(text: str) -> str:
+    """A text without what may change: white space, capitals, characters for compatibility."""
+    return "".join(normalise(text).split()).lower()
