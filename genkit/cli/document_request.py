@@ -108,6 +108,8 @@ def request_of(
     if found.name == "text" and not paragraphs:
         _hint_at_files(streams, texts)
         return None
+    if output is not None and output.is_dir():
+        raise UsageError(f"{output} is a folder", hint="name a file, or add -r for many of them")
     found.check()
     given = None if texts is None else tuple(texts)
     return DocumentRequest(None, given, input_file, found, output, settings)

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from genkit.documents.formats import parse_format
 from genkit.documents.glossary import Glossary
 from genkit.documents.segment import Markup, Piece, Segment, has_letter
 
 if TYPE_CHECKING:
     from genkit.tasks.translations import Translation
 
-__all__ = ["Outcome", "Translate", "translate_segments"]
+__all__ = ["Outcome", "Translate", "translate_document", "translate_segments"]
 
 WINDOW = 1 << 14
 """Characters that are translated at a time."""
@@ -46,6 +47,25 @@ def translate_segments(
     """
     for window in _windows(segments):
         yield from _translate(window, translate, glossary)
+
+
+def translate_document(
+    data: bytes,
+    kind: str,
+    translate: Translate,
+    *,
+    glossary: Glossary | None = None,
+    **settings: bool,
+) -> bytes:
+    """Translate a document: ``translate`` is that of a Translator, ``kind`` a format's name.
+
+    ``settings`` are ``paragraphs`` of plain text, ``overwrite`` and ``fuzzy`` of PO files. Raises
+    InputError if the document is broken, UsageError for an unknown format,
+    RuntimeUnavailableError if a library is missing.
+    """
+    document = parse_format(kind).parse(data, **settings)
+    outcomes = translate_segments(document.segments, translate, glossary)
+    return document.render([outcome.pieces for outcome in outcomes])
 
 
 def _windows(segments: Iterable[Segment]) -> Iterator[list[Segment]]:

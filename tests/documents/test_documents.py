@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import document_structure as structure
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genkit.documents import Document, Markup, format_of
-from genkit.documents.translating import translate_segments
-from genkit.errors import InputError
+from genkit.documents.glossary import Glossary
+from genkit.documents.translating import translate_document, translate_segments
+from genkit.errors import InputError, UsageError
 from genkit.tasks.translations import Hypothesis, Translation
 
 FOLDER = Path(__file__).parent.parent / "data" / "documents"
 FILES = sorted(FOLDER.iterdir())
-_spec = importlib.util.spec_from_file_location("structure", Path(__file__).parent / "structure.py")
-assert _spec is not None and _spec.loader is not None
-structure = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(structure)
 
 
 def parse(path: Path, data: bytes | None = None, **settings: bool) -> Document:
@@ -117,6 +114,18 @@ class TestAll:
             with pytest.raises(InputError) as caught:
                 parse(path, data)
             assert "\n" not in caught.value.message
+
+
+def test_a_document_is_translated_by_one_call() -> None:
+    def translate(texts: Sequence[str], *, spans: Any) -> list[Translation]:
+        return [Translation((Hypothesis(text.upper(), 0.0),), 1, 1, 1, False) for text in texts]
+
+    terms = Glossary({"dog": "Hund"})
+    assert translate_document(b"a `dog`, a dog\n", "md", translate, glossary=terms) == (
+        b"A `dog`, A Hund\n"
+    )
+    with pytest.raises(UsageError):
+        translate_document(b"", "pdf", translate)
 
 
 FRAGMENTS = {
