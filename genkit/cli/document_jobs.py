@@ -55,8 +55,7 @@ def plan_documents(
                 kind = None
             target = output if folder is None else folder / place
             jobs.append(DocumentJob(source, place, target, kind))
-    _refuse_shared_targets(jobs)
-    return jobs
+    return _distinct(jobs)
 
 
 def _files(path: Path, output: Path | None) -> Iterator[tuple[Path, Path]]:
@@ -77,15 +76,18 @@ def _files(path: Path, output: Path | None) -> Iterator[tuple[Path, Path]]:
                 yield below / file, (below / file).relative_to(path)
 
 
-def _refuse_shared_targets(jobs: Sequence[DocumentJob]) -> None:
-    claimed: dict[str, Path] = {}
+def _distinct(jobs: Sequence[DocumentJob]) -> list[DocumentJob]:
+    """The jobs, each once. Raises UsageError if two results would go to one file."""
+    claimed: dict[str, DocumentJob] = {}
+    kept = []
     for job in jobs:
-        if job.target is None:
-            continue
-        key = os.path.normcase(os.path.realpath(job.target))
-        if key in claimed and claimed[key] != job.source:
+        key = "" if job.target is None else os.path.normcase(os.path.realpath(job.target))
+        other = claimed.setdefault(key, job)
+        if other is job:
+            kept.append(job)
+        elif os.path.realpath(other.source) != os.path.realpath(job.source):
             raise UsageError(
-                f"{claimed[key]} and {job.source} would both be written to {job.target}",
+                f"{other.source} and {job.source} would both be written to {job.target}",
                 hint="name their common folder, or run them one after the other",
             )
-        claimed[key] = job.source
+    return kept
