@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import shouting_model
 
@@ -14,6 +14,9 @@ from genkit.model import open_model
 from genkit.tasks.translate import Translator
 from genkit.text.stand_ins import FAMILIES
 from genkit_export.measure_text import chrf, complete, doubtful, longest, stand_ins
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SENTENCES = ["The dog is tired.", "A man is here.", "Two cats sleep.", "It is cold.", "Go.", "No."]
 
