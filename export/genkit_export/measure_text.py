@@ -171,7 +171,8 @@ def complete(
     shares = stand_ins(translator, language, to)
     if shares is not None:
         text["stand_ins"] = shares
-        report(f"stand-ins that are copied: {shares or 'none'}")
+        rows = ", ".join(f"{family} {share:.0%}" for family, share in shares.items())
+        report(f"stand-ins that are copied: {rows or 'none'}")
     if sentences:
         text["longest"] = longest(translator, sentences, language, to)
         text["doubtful"] = doubtful(translator, sentences, to)
