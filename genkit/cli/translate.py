@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,13 +32,20 @@ from genkit.cli.options import (
     VerboseOption,
     streams_of,
 )
+from genkit.cli.translated_lines import (
+    Totals,
+    as_json,
+    as_rows,
+    as_scored,
+    as_text,
+    warnings_of,
+)
 from genkit.errors import ExitCode, ModelNotFoundError, UsageError
-from genkit.streams import json_line
 from genkit.text import Line, LineReader
 
 if TYPE_CHECKING:
     from genkit.model import Card, Model
-    from genkit.tasks.translate import Hypothesis, Translation
+    from genkit.tasks.translate import Translation
 
 __all__ = ["app"]
 
@@ -236,7 +241,7 @@ def translate(
         n_best=n_best,
     )
     found = _find(model, source, target)
-    totals = _Totals()
+    totals = Totals()
     if request is not None:
         from genkit.cli.translate_documents import DocumentWork, open_when_needed
 
@@ -251,7 +256,7 @@ def translate(
             protect=not no_protect,
             patterns=protect or (),
         )
-        warnings = partial(_warnings, check=check)
+        warnings = partial(warnings_of, check=check)
         work = DocumentWork(streams, call, terms, request.settings, totals.add, warnings)
         others = (target, precision, terms, no_protect, protect)
         try:
@@ -260,7 +265,7 @@ def translate(
             if stats:
                 streams.tell(str(totals))
         return
-    write = _as_json if json else _as_rows if n_best > 1 else _as_scored if scores else _as_text
+    write = as_json if json else as_rows if n_best > 1 else as_scored if scores else as_text
     with open_input(texts, input_file, streams) as (name, stream), streams.output(output) as out:
         reader = LineReader(stream)  # reads while the model is loaded
         translator = Translator(found, RuntimeOptions(device, precision, threads))
@@ -289,7 +294,7 @@ def translate(
                     if result is None:
                         streams.error(f"{where}: {line.error}")
                     else:
-                        for warning in _warnings(result, check):
+                        for warning in warnings_of(result, check):
                             streams.warn(f"{where}: {warning}")
                     totals.add(result)
                     out.write(write(line, result))
@@ -350,84 +355,3 @@ def _translated(
                 (line, next(translations) if line.error is None else None)
                 for line in begun.popleft()
             ]
-
-
-def _warnings(result: Translation, check: bool) -> Iterator[str]:
-    if result.truncated:
-        yield "cut at the maximum length of a translation"
-    if result.lost:
-        yield f"lost in translation: {', '.join(result.lost)}"
-    if check and result.doubtful:
-        yield "the translation is doubtful"
-
-
-# How a line is written; the result of a line that cannot be used is None.
-
-
-def _as_text(line: Line, result: Translation | None) -> bytes:
-    return ((result.text if result else "") + line.end).encode()
-
-
-def _as_scored(line: Line, result: Translation | None) -> bytes:
-    return f"{_score(result)}\t".encode() + _as_text(line, result)
-
-
-def _as_rows(line: Line, result: Translation | None) -> bytes:
-    best = [(_score(result, h), h.text) for h in result.hypotheses] if result else [("", "")]
-    rows = [f"{line.number}\t{score}\t{text}" for score, text in best]
-    return ((line.end or "\n").join(rows) + line.end).encode()
-
-
-def _as_json(line: Line, result: Translation | None) -> bytes:
-    scored = bool(result and result.sentences)
-    others = result.hypotheses[1:] if result else ()
-    return json_line(
-        {
-            "line": line.number,
-            "source": line.text,
-            "translation": result.text if result else None,
-            "score": result.score if result and scored else None,
-            "alternatives": [{"translation": h.text, "score": h.score} for h in others],
-            "truncated": result.truncated if result else None,
-            "doubtful": result.doubtful if result else None,
-            "lost": list(result.lost) if result else None,
-            "error": line.error,
-        }
-    )
-
-
-def _score(result: Translation | None, hypothesis: Hypothesis | None = None) -> str:
-    """Empty where there was nothing to translate."""
-    if result is None or not result.sentences:
-        return ""
-    return f"{(hypothesis or result).score:.4f}"
-
-
-@dataclass
-class _Totals:
-    """What --stats says, and whether a line failed."""
-
-    begun: float = field(default_factory=time.perf_counter)
-    lines: int = 0
-    failed: int = 0
-    sentences: int = 0
-    source_tokens: int = 0
-    target_tokens: int = 0
-
-    def add(self, result: Translation | None) -> None:
-        self.lines += 1
-        if result is None:
-            self.failed += 1
-        else:
-            self.sentences += result.sentences
-            self.source_tokens += result.source_tokens
-            self.target_tokens += result.target_tokens
-
-    def __str__(self) -> str:
-        took = time.perf_counter() - self.begun
-        return (
-            f"lines {self.lines}, failed {self.failed}, sentences {self.sentences}, "
-            f"source tokens {self.source_tokens}, target tokens {self.target_tokens}, "
-            f"seconds {took:.2f}, sentences/s {self.sentences / took:.1f}, "
-            f"target tokens/s {self.target_tokens / took:.1f}"
-        )

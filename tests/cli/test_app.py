@@ -80,6 +80,7 @@ class TestHelp:
             "pictures",
             "shots",
             "translate_documents",
+            "translated_lines",
         }
 
     @pytest.mark.parametrize("arguments", [[], ["models"]])
