@@ -131,6 +131,7 @@ ODD_LINES: tuple[OddLine, ...] = (
     *(OddLine("kept", text, starts=text, ends=text, sentences=0) for text in (
         "", " ", "---", "***", "https://example.org/", "{name}", "%s: %d", "`code`", "12:30", "NASA",
         "OK", "😀 😀", "<br/>", "foo_bar", "-", "- 5", "...", "| 1 | 2 |", "\ufeff", "C:\\x\\y.txt", "{a} {b}",
+        "A + B = C",
     )),
     # Capitals
     *(OddLine("capitals", text, upper=True, sentences=1) for text in (

@@ -142,8 +142,10 @@ def chrf(found: str, expected: str, order: int = 6, beta: float = 2.0) -> float:
 
 
 def doubtful(translator: Translator, sentences: Sequence[str], to: str | None) -> dict[str, Any]:
-    """Where a translation is marked: beyond all but one in a hundred of the sentences in mean log
+    """Where a translation is marked: beyond all but four in a hundred of the sentences in mean log
     probability, and beyond all but one in two hundred, and half as much again, in length.
+
+    Nonsense begins where the least sure of good sentences are, so a few of these are marked too.
     """
     settings = Decoding()
     results = translator.translate(sentences, settings, to=to)
@@ -153,7 +155,7 @@ def doubtful(translator: Translator, sentences: Sequence[str], to: str | None) -
     ratios = [result.target_tokens / result.source_tokens for result in results]
     least, most = np.quantile(ratios, (0.005, 0.995))
     return {
-        "log_probability": round(float(np.quantile(means, 0.01)), 3),
+        "log_probability": round(float(np.quantile(means, 0.04)), 3),
         "length_ratio": [round(float(least) / 1.5, 3), round(float(most) * 1.5, 3)],
     }
 

@@ -102,6 +102,8 @@ class Preparer:
         if not has_letter(words):
             return [text]
         case = case_of(words, self._language)
+        if _is_formula(words):
+            return [text]
         if case is Case.CAPITALS and acronyms and not self._is_shouted(words):
             return [text]
         if case is not Case.CAPITALS and acronyms:
@@ -245,6 +247,12 @@ class Preparer:
                 first = False
             changed.append(segment)
         return tuple(changed)
+
+
+def _is_formula(words: str) -> bool:
+    """Whether there are but single capitals: ``A + B = C``."""
+    names = "".join(char if char.isalpha() else " " for char in words).split()
+    return len(names) > 1 and all(len(name) == 1 and "A" <= name <= "Z" for name in names)
 
 
 def _flat(segments: Iterable[str | Span]) -> Segments:
