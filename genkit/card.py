@@ -18,6 +18,7 @@ __all__ = [
     "FORMAT",
     "PRECISIONS",
     "Card",
+    "Doubt",
     "GraphFile",
     "ImageSpec",
     "Interface",
@@ -79,6 +80,16 @@ class Languages:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """Where a translation is marked as doubtful, as validation shows or by default."""
+
+    log_probability: float = -2.0
+    """The least mean log probability of a token."""
+    length_ratio: tuple[float, float] = (0.3, 3.0)
+    """Least and most target tokens for each source token."""
+
+
+@dataclass(frozen=True)
 class TextSpec:
     """How text becomes the ids that a graph takes, and back."""
 
@@ -94,6 +105,12 @@ class TextSpec:
     """Ids that are never generated."""
     language_tokens: Mapping[str, int]
     """Target language -> the id that stands first in the source."""
+    longest: int | None = None
+    """The most source tokens of a sentence that is translated in one piece, as measured."""
+    stand_ins: Mapping[str, float] | None = None
+    """Family of stand-ins (genkit/text/stand_ins.py) -> the share of them that was copied, the
+    best first. Families that are not copied are not there."""
+    doubtful: Doubt | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from genkit.card import (
     FORMAT,
     PRECISIONS,
     Card,
+    Doubt,
     GraphFile,
     ImageSpec,
     Interface,
@@ -42,6 +43,9 @@ PAD_MODES = ("reflect", "symmetric", "edge", "constant")
 PAD_SIDES = ("bottom_right", "both")
 SHA256 = r"[0-9a-f]{64}"
 SECTIONS = ("text", "image", "latent")
+LEAST_LONGEST = 8
+STAND_INS = ("at", "hash", "letters", "x", "greek", "flags")
+"""The families of genkit/text/stand_ins.py; a test holds that they are the same."""
 COMPUTED = "bf16"
 """A precision that an fp32 file can be computed in: see Card.export."""
 REQUIRED = (
@@ -183,7 +187,17 @@ def _tensor(field: Field) -> TensorSpec:
 def _text(field: Field) -> TextSpec:
     fields = field.object(
         ("tokenizer", "pad_id", "max_positions"),
-        ("languages", "decoder_start_id", "eos_id", "mask_id", "suppress_ids", "language_tokens"),
+        (
+            "languages",
+            "decoder_start_id",
+            "eos_id",
+            "mask_id",
+            "suppress_ids",
+            "language_tokens",
+            "longest",
+            "stand_ins",
+            "doubtful",
+        ),
     )
     return TextSpec(
         tokenizer=_tokenizer(fields["tokenizer"]),
@@ -195,6 +209,27 @@ def _text(field: Field) -> TextSpec:
         mask_id=optional(fields, "mask_id", Field.integer, None),
         suppress_ids=optional(fields, "suppress_ids", Field.integers, ()),
         language_tokens=optional(fields, "language_tokens", _ids_by_language, {}),
+        longest=optional(fields, "longest", lambda field: field.integer(LEAST_LONGEST), None),
+        stand_ins=optional(fields, "stand_ins", _stand_ins, None),
+        doubtful=optional(fields, "doubtful", _doubt, None),
+    )
+
+
+def _stand_ins(field: Field) -> dict[str, float]:
+    return {
+        family: share.number(least=0, most=1) for family, share in field.table(STAND_INS).items()
+    }
+
+
+def _doubt(field: Field) -> Doubt:
+    fields = field.object(("log_probability", "length_ratio"))
+    ratio = fields["length_ratio"].list()
+    if len(ratio) != 2:
+        fields["length_ratio"].fail(f"must be 2 numbers, is {len(ratio)}")
+    least = ratio[0].number()
+    return Doubt(
+        log_probability=fields["log_probability"].number(least=-100, most=0),
+        length_ratio=(least, ratio[1].number(least=least)),
     )
 
 

@@ -25,6 +25,8 @@ TOKENS = ["</s>", "<pad>", *BYTES, "▁", *"0123456789.,;:!?'-", *ascii_lowercas
 IDS = {token: i for i, token in enumerate(TOKENS)}
 SHOUT = np.array([IDS.get(t.upper(), i) for i, t in enumerate(TOKENS)])
 """Token -> its capital."""
+COPY = np.arange(len(TOKENS))
+"""Token -> itself."""
 
 INPUTS: dict[str, tuple[str, list[int | str]]] = {
     "input_ids": ("int64", ["batch", "source"]),
@@ -64,8 +66,8 @@ def tokenizer() -> Tokenizer:
     return backend
 
 
-def graph() -> bytes:
-    """tokens[i, j] = SHOUT[input_ids[i]] and scores[i, j] = -1 for every j of the beam."""
+def graph(table: NDArray[Any] = SHOUT) -> bytes:
+    """tokens[i, j] = table[input_ids[i]] and scores[i, j] = -1 for every j of the beam."""
     from onnx import TensorProto, helper, numpy_helper
 
     types = {
@@ -81,7 +83,7 @@ def graph() -> bytes:
         ]
 
     constants = {
-        "shout": SHOUT,
+        "shout": table,
         "one": np.array([1]),
         "zero": np.array([0]),
         "minus": np.array([-1], np.float32),
@@ -108,11 +110,14 @@ def graph() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def write_model(folder: Path, name: str = "shout", **text: Any) -> Path:
-    """Write a model folder; ``text`` changes fields of the card's text section."""
+def write_model(
+    folder: Path, name: str = "shout", *, table: NDArray[Any] = SHOUT, **text: Any
+) -> Path:
+    """Write a model folder; ``table`` has the token that each becomes, and ``text`` changes fields
+    of the card's text section."""
     folder.mkdir(parents=True)
     tokenizer().save(str(folder / "tokenizer.json"))
-    data = graph()
+    data = graph(table)
     (folder / "shout.onnx").write_bytes(data)
 
     def interface(table: dict[str, tuple[str, list[int | str]]]) -> list[dict[str, Any]]:

@@ -25,6 +25,9 @@ OPTIONAL = {
     ("*", "text.tokenizer.target"),
     ("*", "text.suppress_ids"),
     ("*", "text.language_tokens"),
+    ("*", "text.longest"),
+    ("*", "text.stand_ins"),
+    ("*", "text.doubtful"),
     ("*", "image.pad"),
     ("*", "latent.classes"),
     ("classify", "export.differences.classify.bf16"),
@@ -67,7 +70,7 @@ def required_fields() -> list[Any]:
             isinstance(path[-1], int)  # lists may be shorter
             or ("*", name) in OPTIONAL
             or (task, name) in OPTIONAL
-            or name.startswith("text.language_tokens.")
+            or name.startswith(("text.language_tokens.", "text.stand_ins."))
             or re.fullmatch(r"export\.differences\.\w+\.\w+", name) is not None
             or "attention" in path
         )
@@ -345,3 +348,40 @@ def test_a_card_that_is_read_from_a_file_names_the_file_and_the_field(tmp_path: 
     with pytest.raises(CardError) as caught:
         read_card(path)
     assert caught.value.message == f"{path}: text.pad_id: must be at least 0, is -1"
+
+
+def test_the_families_of_stand_ins_are_those_that_there_are() -> None:
+    from genkit.card_json import STAND_INS
+    from genkit.text.stand_ins import FAMILIES
+
+    assert tuple(FAMILIES) == STAND_INS
+
+
+def test_what_a_translation_model_was_measured_at_may_be_missing() -> None:
+    data = folders.card("translate")
+    text = parse_card(data).text
+    assert text is not None and text.doubtful is not None
+    assert (text.longest, text.stand_ins) == (96, {"letters": 0.98, "hash": 0.9})
+    assert text.doubtful.length_ratio == (0.4, 2.5)
+    for field in ("longest", "stand_ins", "doubtful"):
+        del data["text"][field]
+    old = parse_card(data).text
+    assert old is not None and (old.longest, old.stand_ins, old.doubtful) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("stand_ins", {"dollar": 1.0}, "text.stand_ins.dollar: must be one of"),
+        ("stand_ins", {"at": 2}, "text.stand_ins.at: must be from 0 to 1"),
+        ("longest", 2, "text.longest: must be at least 8"),
+        ("doubtful", {"log_probability": 1, "length_ratio": [0, 1]}, "from -100 to 0"),
+        ("doubtful", {"log_probability": -1, "length_ratio": [1]}, "must be 2 numbers"),
+        ("doubtful", {"log_probability": -1, "length_ratio": [2, 1]}, "length_ratio"),
+    ],
+)
+def test_what_was_measured_is_checked(field: str, value: Any, problem: str) -> None:
+    data = folders.card("translate")
+    data["text"][field] = value
+    with pytest.raises(CardError, match=re.escape(problem)):
+        parse_card(data)

@@ -180,7 +180,7 @@ def test_a_long_sentence_is_translated_in_parts(translator: Translator) -> None:
     source = ", and ".join(text.rstrip(".") for text in SOURCES[4:40]) + "."
     (result,) = translator.translate([source])
     assert result.sentences > 1
-    assert result.source_tokens > translator._longest
+    assert result.source_tokens > translator.longest.limit
     assert not result.truncated
     assert len(result.text) > len(source) / 2
 

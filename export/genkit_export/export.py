@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from genkit.errors import InputError, UsageError
 from genkit.model import user_models
 
+from . import measure_text
 from .checkpoints.genkit import Description
 from .checkpoints.layout import Layout, Loaded, Setting, Settings
 from .folder import keep_only, new_folder, write_card
@@ -21,6 +22,10 @@ from .registry import ARCHITECTURES, LAYOUTS, Architecture
 
 COUNTERS = ".num_batches_tracked"
 """Of batch norms: not in files from before PyTorch 0.4.1, and of no use here."""
+MEASURES: Mapping[str, Callable[[Path, Callable[[str], None]], None]] = {
+    "translate": lambda folder, report: measure_text.complete(folder, report=report)
+}
+"""Task -> what completes the card of a folder that is ready to run."""
 UNKNOWN_LICENSE = "unknown"
 
 
@@ -116,6 +121,8 @@ def export(
         for file, content in loaded.files.items():
             (folder / file).write_bytes(content)
         write_card(folder, fields, exported)
+        if fields["task"] in MEASURES:
+            MEASURES[fields["task"]](folder, report)
     return out
 
 

@@ -26,7 +26,7 @@ __all__ = ["COMMANDS", "app", "main"]
 # Subcommand -> its line in `genkit --help`. The module genkit.cli.<subcommand> holds a Typer
 # application `app`. All of them at once would add a sixth to the time of every start.
 COMMANDS = {
-    "translate": "Translate text, line by line.",
+    "translate": "Translate text, line by line, and documents.",
     "fill": "Fill the gaps in a text, line by line.",
     "classify": "Name what pictures show.",
     "sample": "Make pictures from noise.",

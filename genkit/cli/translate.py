@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genkit.cli.document_options import (
+    DocumentFormatOption,
+    FuzzyOption,
+    GlossaryOption,
+    OverwriteOption,
+    ParagraphsOption,
+    RecursiveOption,
+)
+from genkit.cli.document_request import request_of, settings_digest
 from genkit.cli.lines import open_input, read_windows
 from genkit.cli.options import (
     DeviceOption,
@@ -26,13 +34,20 @@ from genkit.cli.options import (
     streams_of,
     text_option,
 )
+from genkit.cli.translated_lines import (
+    Totals,
+    as_json,
+    as_rows,
+    as_scored,
+    as_text,
+    warnings_of,
+)
 from genkit.errors import ExitCode, ModelNotFoundError, UsageError
-from genkit.streams import json_line
 from genkit.text import Line, LineReader
 
 if TYPE_CHECKING:
     from genkit.model import Card, Model
-    from genkit.tasks.translate import Hypothesis, Translation
+    from genkit.tasks.translate import Translation
 
 __all__ = ["app"]
 
@@ -56,6 +71,12 @@ def translate(
     ] = None,
     input_file: InputOption = None,
     output: OutputOption = None,
+    recursive: RecursiveOption = False,
+    format: DocumentFormatOption = None,  # noqa: A002 - the option's name
+    paragraphs: ParagraphsOption = False,
+    glossary: GlossaryOption = None,
+    overwrite: OverwriteOption = False,
+    fuzzy: FuzzyOption = True,
     model: ModelOption = None,
     source: Annotated[
         str | None,
@@ -130,6 +151,22 @@ def translate(
         bool, typer.Option("--scores", help="Write the score and a tab before each translation.")
     ] = False,
     json: JsonOption = False,
+    protect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Keep what matches as it is, besides what is known to be no language.",
+            show_default=False,
+        ),
+    ] = None,
+    no_protect: Annotated[
+        bool,
+        typer.Option("--no-protect", help="Translate placeholders, URLs, tags and the like too."),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Warn of lines whose translation is likely to be wrong."),
+    ] = False,
     batch_tokens: Annotated[
         int, typer.Option(metavar="N", help="Most source tokens of a batch, padding counted.")
     ] = 512,
@@ -142,15 +179,23 @@ def translate(
     quiet: QuietOption = 0,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Translate text: one line in, one line out.
+    """Translate text, one line in and one line out, or documents.
 
     \b
     genkit translate "Good morning."
     genkit translate < book.txt > book.de.txt
     tail -f log | genkit translate --scores
+    genkit translate -i README.md -o README.de.md
+    genkit translate -r docs -o docs.de
+
+    In a document (--format, or the suffix of -i) only language is translated; structure, markup
+    and code stay byte for byte. With -r, what is done already by the same model and settings is
+    skipped, results that were edited are kept, and files of other formats are copied.
 
     Blank lines, line ends, and the white space between sentences are kept, and so is what
-    holds no letter. Lines are written as soon as they are done. A line that cannot be read
+    holds no letter. Placeholders ({name}, %s), URLs, tags, code, paths, dates, numbers, emoji and
+    the like come back as they are; --protect REGEX adds to them, --no-protect turns that off.
+    Bullets, quotes and brackets around a sentence stay, and so do CAPITALS. Lines are written as soon as they are done. A line that cannot be read
     (it is not UTF-8, or has a NUL byte) comes out empty, with a message on standard error,
     and the exit code is 1 at the end.
 
@@ -159,17 +204,41 @@ def translate(
 
     --json writes one object a line: line (its number), source, translation, score,
     alternatives (the rest of --n-best: translation and score of each), truncated (--max-length
-    was reached) and error. Whatever does not apply is null.
+    was reached), doubtful (what --check warns of: a score or a length that is far off), lost
+    (what was to be kept and was not) and error. Whatever does not apply is null.
     """
     streams = streams_of(ctx, quiet, verbose)
     if texts == ["-"]:
         texts = None
     if texts and input_file is not None:
         raise UsageError("both TEXT and --input are given", hint="leave one of them out")
+    request = request_of(
+        streams,
+        texts,
+        input_file,
+        output,
+        recursive=recursive,
+        kind=format,
+        paragraphs=paragraphs,
+        overwrite=overwrite,
+        fuzzy=fuzzy,
+    )
+    if request is not None and (json or scores or n_best > 1 or prefix):
+        raise UsageError(
+            "--json, --scores, --n-best and --prefix are for lines, not for documents",
+            hint="--format text takes any file for lines",
+        )
+    terms = None
+    if glossary is not None:
+        from genkit.documents.glossary import Glossary
+
+        terms = Glossary.read(glossary)
     from genkit.decoding import Decoding
     from genkit.runtime import RuntimeOptions
     from genkit.tasks.translate import Translator
+    from genkit.text.spans import compile_patterns
 
+    compile_patterns(tuple(protect or ()))  # a mistake is told before the model is loaded
     decoding = Decoding(
         beam_size=beam_size,
         length_penalty=length_penalty,
@@ -180,7 +249,31 @@ def translate(
         n_best=n_best,
     )
     found = _find(model, source, target)
-    write = _as_json if json else _as_rows if n_best > 1 else _as_scored if scores else _as_text
+    totals = Totals()
+    if request is not None:
+        from genkit.cli.translate_documents import DocumentWork, open_when_needed
+
+        call = open_when_needed(
+            streams,
+            found,
+            RuntimeOptions(device, precision, threads),
+            decoding=decoding,
+            to=target,
+            scores=check,
+            batch_tokens=batch_tokens,
+            protect=not no_protect,
+            patterns=protect or (),
+        )
+        warnings = partial(warnings_of, check=check)
+        work = DocumentWork(streams, call, terms, request.settings, totals.add, warnings)
+        others = (target, precision, terms, no_protect, protect)
+        try:
+            request.run(work, settings_digest(found, decoding, request, *others))
+        finally:
+            if stats:
+                streams.tell(str(totals))
+        return
+    write = as_json if json else as_rows if n_best > 1 else as_scored if scores else as_text
     with open_input(texts, input_file, streams) as (name, stream), streams.output(output) as out:
         reader = LineReader(stream)  # reads while the model is loaded
         translator = Translator(found, RuntimeOptions(device, precision, threads))
@@ -192,19 +285,25 @@ def translate(
             decoding=decoding,
             prefix=prefix,
             to=target,
-            scores=scores or json,
+            scores=scores or json or check,
             batch_tokens=batch_tokens,
+            protect=not no_protect,
+            patterns=protect or (),
         )
         windows = read_windows(reader, SMALLEST_WINDOW, LARGEST_WINDOW * translator.threads)
-        totals = _Totals()
+        if terms is not None:
+            from genkit.cli.translate_documents import stream_with_terms
+
+            stream_texts = partial(stream_with_terms, translator, terms, stream_texts.keywords)
         with closing(_translated(windows, stream_texts)) as done:
             for window in done:
                 for line, result in window:
                     where = f"{name}line {line.number}"
                     if result is None:
                         streams.error(f"{where}: {line.error}")
-                    elif result.truncated:
-                        streams.warn(f"{where}: cut at the maximum length of a translation")
+                    else:
+                        for warning in warnings_of(result, check):
+                            streams.warn(f"{where}: {warning}")
                     totals.add(result)
                     out.write(write(line, result))
                 out.flush()
@@ -271,73 +370,3 @@ def _outcome(line: Line, result: Translation) -> tuple[Line, Translation | None]
     if result.error is None:
         return line, result
     return replace(line, error=f"{result.error}; --beam-size 1 takes least"), None
-
-
-# How a line is written; the result of a line that cannot be used is None.
-
-
-def _as_text(line: Line, result: Translation | None) -> bytes:
-    return ((result.text if result else "") + line.end).encode()
-
-
-def _as_scored(line: Line, result: Translation | None) -> bytes:
-    return f"{_score(result)}\t".encode() + _as_text(line, result)
-
-
-def _as_rows(line: Line, result: Translation | None) -> bytes:
-    best = [(_score(result, h), h.text) for h in result.hypotheses] if result else [("", "")]
-    rows = [f"{line.number}\t{score}\t{text}" for score, text in best]
-    return ((line.end or "\n").join(rows) + line.end).encode()
-
-
-def _as_json(line: Line, result: Translation | None) -> bytes:
-    scored = bool(result and result.sentences)
-    others = result.hypotheses[1:] if result else ()
-    return json_line(
-        {
-            "line": line.number,
-            "source": line.text,
-            "translation": result.text if result else None,
-            "score": result.score if result and scored else None,
-            "alternatives": [{"translation": h.text, "score": h.score} for h in others],
-            "truncated": result.truncated if result else None,
-            "error": line.error,
-        }
-    )
-
-
-def _score(result: Translation | None, hypothesis: Hypothesis | None = None) -> str:
-    """Empty where there was nothing to translate."""
-    if result is None or not result.sentences:
-        return ""
-    return f"{(hypothesis or result).score:.4f}"
-
-
-@dataclass
-class _Totals:
-    """What --stats says, and whether a line failed."""
-
-    begun: float = field(default_factory=time.perf_counter)
-    lines: int = 0
-    failed: int = 0
-    sentences: int = 0
-    source_tokens: int = 0
-    target_tokens: int = 0
-
-    def add(self, result: Translation | None) -> None:
-        self.lines += 1
-        if result is None:
-            self.failed += 1
-        else:
-            self.sentences += result.sentences
-            self.source_tokens += result.source_tokens
-            self.target_tokens += result.target_tokens
-
-    def __str__(self) -> str:
-        took = time.perf_counter() - self.begun
-        return (
-            f"lines {self.lines}, failed {self.failed}, sentences {self.sentences}, "
-            f"source tokens {self.source_tokens}, target tokens {self.target_tokens}, "
-            f"seconds {took:.2f}, sentences/s {self.sentences / took:.1f}, "
-            f"target tokens/s {self.target_tokens / took:.1f}"
-        )

@@ -69,6 +69,10 @@ class TestHelp:
             *COMMANDS,
             "__init__",
             "app",
+            "document_jobs",
+            "document_options",
+            "document_records",
+            "document_request",
             "gallery",
             "inputs",
             "latents",
@@ -80,6 +84,8 @@ class TestHelp:
             "recorder",
             "rows",
             "shots",
+            "translate_documents",
+            "translated_lines",
         }
 
     @pytest.mark.parametrize("arguments", [[], ["models"]])

@@ -26,6 +26,7 @@ from genkit.cli.app import main
 from genkit.decoding import BATCH_TOKENS, Decoding
 from genkit.streams import Streams
 from genkit.tasks import translate as task
+from genkit.tasks import translate_job as job
 from genkit.tasks.translate import Hypothesis, Translation
 from genkit.text import Line
 
@@ -151,6 +152,8 @@ class TestFormats:
             "score": -2.0,
             "alternatives": [],
             "truncated": False,
+            "doubtful": False,
+            "lost": [],
             "error": None,
         }
         assert blank == {
@@ -160,6 +163,8 @@ class TestFormats:
             "score": None,
             "alternatives": [],
             "truncated": False,
+            "doubtful": False,
+            "lost": [],
             "error": None,
         }
         assert broken == {
@@ -169,11 +174,54 @@ class TestFormats:
             "score": None,
             "alternatives": [],
             "truncated": None,
+            "doubtful": None,
+            "lost": None,
             "error": "not UTF-8: byte 0xff at position 1",
         }
         assert (other["line"], other["translation"]) == (4, "ä")
         assert '"ä"' in out
         assert out.endswith("\n")
+
+
+class TestProtection:
+    def test_what_is_no_language_comes_back(self, run: Callable[..., Run]) -> None:
+        assert run("Open {name} now.").out == "OPEN {name} NOW.\n"
+        assert run("--no-protect", "Open {name} now.").out == "OPEN {NAME} NOW.\n"
+
+    def test_further_kinds_may_be_given(self, run: Callable[..., Run]) -> None:
+        done = run("--protect", "Ac.e", "--protect", r"t\w+m", "Acme sells them here.")
+        assert (done.code, done.out) == (0, "Acme SELLS them HERE.\n")
+
+    def test_with_no_protect_only_these_are_kept(self, run: Callable[..., Run]) -> None:
+        done = run("--no-protect", "--protect", "Acme", "Acme sells {name} here.")
+        assert done.out == "Acme SELLS {NAME} HERE.\n"
+
+    def test_a_bad_pattern_is_a_usage_error(self, run: Callable[..., Run]) -> None:
+        done = run("--protect", "(", "a")
+        assert (done.code, done.out) == (2, "")
+        assert "'(' is no regular expression" in done.err
+
+    def test_what_was_lost_is_told_with_its_line(
+        self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(task.Preparer, "plan", lambda *_, **__: ["nothing"])
+        done = run("--json", stdin=b"ok\n{name} and %d\n")
+        assert json.loads(done.out.splitlines()[1])["lost"] == ["{name}", "%d"]
+        assert done.err == "genkit: warning: line 2: lost in translation: {name}, %d\n"
+
+
+class TestCheck:
+    def test_a_doubtful_line_is_told(
+        self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(job, "is_doubtful", lambda _, mean, *__: mean is not None)
+        lines = b"one\n12\n"
+        assert run(stdin=lines).err == ""
+        done = run("--check", stdin=lines)
+        assert done.out == "ONE\n12\n"
+        assert done.err == "genkit: warning: line 1: the translation is doubtful\n"
+        rows = [json.loads(row) for row in run("--json", stdin=lines).out.splitlines()]
+        assert [row["doubtful"] for row in rows] == [True, False]
 
 
 class TestOptions:
@@ -206,6 +254,8 @@ class TestOptions:
             "batch_tokens": 99,
             "to": None,
             "scores": False,
+            "protect": True,
+            "patterns": (),
         }
 
     def test_their_defaults_are_those_of_the_library(self) -> None:

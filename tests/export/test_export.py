@@ -190,6 +190,7 @@ def test_says_what_it_found_and_measured(checkpoint: Path, tmp_path: Path) -> No
     assert [line.partition(":")[0] for line in said[1:]] == [
         "translate.fp32.onnx",
         "translate.int8.onnx",
+        "stand-ins that are copied",
     ]
 
 

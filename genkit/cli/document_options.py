@@ -1,0 +1,63 @@
+"""The options of ``genkit translate`` that are about documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "DocumentFormatOption",
+    "FuzzyOption",
+    "GlossaryOption",
+    "OverwriteOption",
+    "ParagraphsOption",
+    "RecursiveOption",
+]
+
+DocumentFormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="text|markdown|html|srt|vtt|po|json|docx",
+        help="What the input is: only language is translated, all else stays as it is.",
+        show_default="by the file's suffix, else text",
+    ),
+]
+RecursiveOption = Annotated[
+    bool,
+    typer.Option(
+        "--recursive",
+        "-r",
+        help="Arguments are files and folders, not text: translate the documents in them into "
+        "the folder of -o, and copy the other files.",
+    ),
+]
+ParagraphsOption = Annotated[
+    bool,
+    typer.Option(
+        "--paragraphs",
+        help="Plain text: join the lines of a paragraph, and break them anew at its width.",
+    ),
+]
+GlossaryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--glossary",
+        metavar="FILE",
+        help="Lines of a term, a tab and its translation; one without a translation is kept.",
+        show_default=False,
+    ),
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace results of -r that are there already, and translations in PO files.",
+    ),
+]
+FuzzyOption = Annotated[
+    bool,
+    typer.Option(help="PO: mark what was translated as fuzzy, to be reviewed."),
+]
