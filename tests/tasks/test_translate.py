@@ -12,11 +12,13 @@ from shouting_model import EOS, IDS, MAX_POSITIONS, ShoutingSession
 
 import genkit.decoding
 from genkit import load
-from genkit.decoding import Decoding, Sentence
+from genkit.decoding import Decoding
 from genkit.errors import InputError, UsageError
 from genkit.model import Model, open_model
 from genkit.runtime import RuntimeOptions
-from genkit.tasks.translate import Hypothesis, Translation, Translator, _join
+from genkit.tasks.translate import Hypothesis, Translation, Translator
+from genkit.tasks.translations import join
+from genkit.text.units import Unit
 
 Make = Callable[..., tuple[Translator, ShoutingSession]]
 
@@ -147,9 +149,8 @@ class TestNBest:
 
     def test_no_two_texts_of_several_sentences_are_spelled_alike(self) -> None:
         pair = (Hypothesis("a", -1.0), Hypothesis("aa", -1.5))
-        sentences = [Sentence((i,)) for i in range(2)]
-        translated = {one: Translation(pair, 1, 1, 1, truncated=False) for one in sentences}
-        joined = _join(sentences, translated, 3)
+        translation = Translation(pair, 1, 1, 1, truncated=False)
+        joined = join([Unit("x"), Unit("y")], lambda _: translation, 3)
         assert [h.text for h in joined.hypotheses] == ["aa", "aaa", "aaaa"]
         assert [h.score for h in joined.hypotheses] == [-2.0, -2.5, -3.0]
 
