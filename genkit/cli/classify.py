@@ -26,6 +26,7 @@ from genkit.cli.options import (
     PrecisionOption,
     QuietOption,
     RecursiveOption,
+    StripOption,
     ThreadsOption,
     VerboseOption,
     streams_of,
@@ -84,6 +85,7 @@ def classify(
             show_default=False,
         ),
     ] = None,
+    strip: StripOption = False,
     overwrite: OverwriteOption = False,
     recursive: RecursiveOption = False,
     files_from: FilesFromOption = None,
@@ -131,6 +133,8 @@ def classify(
         raise UsageError("--json and --tsv are both given", hint="leave one of them out")
     if overwrite and attention is None:
         raise UsageError("--overwrite is for the pictures of --attention, which is not given")
+    if strip and attention is None:
+        raise UsageError("--strip-metadata is for the pictures of --attention, which is not given")
     if attention == PIPE:
         raise UsageError("standard output is for the labels", hint="--attention FILE")
     named, listed = read_names(streams, inputs, files_from=files_from, null=null)
@@ -160,7 +164,8 @@ def classify(
     def load(source: Source, piped: bytes | None) -> Loaded:
         picture = read_picture(source, piped)
         pixels = prepare(picture, spec)
-        return Loaded(picture.size, pixels, None if attention is None else picture)
+        kept = None if attention is None else picture
+        return Loaded(picture.size, pixels, kept, picture.notes)
 
     size = batch or (BATCH if attention is None else 1)
     write = _as_json if json else _as_rows
@@ -168,7 +173,7 @@ def classify(
     with streams.output(output) as out, batches_ahead(streams, sources, load, size) as batches:
         classifier = Classifier(found, RuntimeOptions(device, precision, threads))
         streams.note(f"{found.card.name} on {classifier.runs_on}")
-        maps = None if jobs is None else _Maps(classifier, jobs, overwrite)
+        maps = None if jobs is None else _Maps(classifier, jobs, overwrite, strip)
         if not (json or tsv) and out.isatty():
             write = partial(_as_table, width=min(max(map(len, called)), WIDEST))
         with _progress(streams, None if growing else len(known)) as advance:
@@ -179,6 +184,8 @@ def classify(
                     if result.error is not None:
                         failed = True
                         streams.report(result.error, str(result.source))
+                    for note in result.notes:
+                        streams.warn(f"{result.source}: {note}")
                     out.write(write(result))
                 out.flush()
                 advance(len(loaded))
@@ -198,6 +205,8 @@ class Loaded:
     """What the network sees of it."""
     picture: Picture | None
     """The whole of it, if it is wanted later."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about how it was read."""
 
 
 @dataclass(frozen=True)
@@ -210,14 +219,18 @@ class Result:
     guesses: Sequence[Guess] = ()
     map: Path | None = None
     """The picture of where the network looks."""
+    notes: tuple[str, ...] = ()
 
 
 class _Maps:
     """Writes the pictures of where the network looks, in the order of the jobs."""
 
-    def __init__(self, classifier: Classifier, jobs: Sequence[Job], overwrite: bool) -> None:
+    def __init__(
+        self, classifier: Classifier, jobs: Sequence[Job], overwrite: bool, strip: bool
+    ) -> None:
         classifier.open_attention()
         self._classifier, self._jobs, self._overwrite = classifier, iter(jobs), overwrite
+        self._strip = strip
         self.kept = 0
 
     def write(self, loaded: Loaded | InputError) -> Path | None:
@@ -232,7 +245,8 @@ class _Maps:
             self.kept += 1
         else:
             attention = self._classifier.attention(loaded.pixels)
-            save_picture(overlay(loaded.picture, attention, self._classifier.spec), job)
+            picture = overlay(loaded.picture, attention, self._classifier.spec)
+            save_picture(picture, job, strip=self._strip)
         return job.target
 
 
@@ -257,7 +271,7 @@ def _classify(
         except InputError as error:
             yield Result(source, error)
         else:
-            yield Result(source, None, loaded.size, rank(scores), written)
+            yield Result(source, None, loaded.size, rank(scores), written, loaded.notes)
 
 
 def _result(future: Future[Loaded]) -> Loaded | InputError:

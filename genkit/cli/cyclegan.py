@@ -21,6 +21,7 @@ from genkit.cli.options import (
     QualityOption,
     QuietOption,
     RecursiveOption,
+    StripOption,
     ThreadsOption,
     VerboseOption,
     streams_of,
@@ -70,6 +71,7 @@ def cyclegan(
     null: NullOption = False,
     kind: FormatOption = None,
     quality: QualityOption = None,
+    strip: StripOption = False,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     device: DeviceOption = "auto",
@@ -85,12 +87,14 @@ def cyclegan(
     genkit cyclegan --model winter2summer -r photos -o summer
     cat valley.jpg | genkit cyclegan - > winter.png
 
-    A result has the size, the colour profile and the transparency of its input. It is kept if
-    it is there already, so that a second run does what is missing. An input that cannot be
-    used is reported, the others are done, and the exit code is 1.
+    A result has the size, the depth, the colour profile, the transparency and the metadata of
+    its input; what its format cannot hold is told in a warning. It is in colour where the input
+    is grey or CMYK, and of sixteen bits it has 256 levels, for the network makes eight. It is
+    kept if it is there already, so that a second run does what is missing. An input that cannot
+    be used is reported, the others are done, and the exit code is 1.
 
     --json writes one object a line: input, output, width, height, kept (the result was there
-    already) and error. Whatever does not apply is null.
+    already), warnings (a list) and error. Whatever does not apply is null.
     """
     streams = streams_of(ctx, quiet, verbose)
     wanted = parse_size(size)
@@ -120,7 +124,7 @@ def cyclegan(
 
         return run
 
-    run_jobs(streams, jobs, Work(read_picture, open_model), Batch(quality, overwrite, json))
+    run_jobs(streams, jobs, Work(read_picture, open_model), Batch(quality, overwrite, json, strip))
 
 
 def parse_size(text: str) -> tuple[int, int] | int | None:

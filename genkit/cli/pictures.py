@@ -61,6 +61,8 @@ class Batch:
     quality: int | None
     overwrite: bool
     json: bool
+    strip: bool = False
+    """Leave out the metadata."""
 
 
 def find_jobs(
@@ -182,7 +184,9 @@ def _after(
 ) -> Future[Saved]:
     """Run a picture as soon as it is decoded and have the result saved; errors wait with it."""
     try:
-        return pool.submit(save_picture, run(loaded.result()), job, batch.quality)
+        return pool.submit(
+            save_picture, run(loaded.result()), job, batch.quality, strip=batch.strip
+        )
     except InputError as error:
         failed: Future[Saved] = Future()
         failed.set_exception(error)
@@ -196,18 +200,27 @@ class Saved:
     height: int
     width: int
     data: bytes | None
+    warnings: tuple[str, ...] = ()
+    """What was found while it was read, and what it lost."""
 
 
-def save_picture(picture: Picture, job: Job, quality: int | None = None) -> Saved:
-    """Encode a picture and write it where the job says, if that is a file. Raises InputError."""
-    from genkit.images import encode
+def save_picture(
+    picture: Picture, job: Job, quality: int | None = None, *, strip: bool = False
+) -> Saved:
+    """Encode a picture and write it where the job says, if that is a file; ``strip`` leaves out
+    its metadata. Raises InputError.
+    """
+    from genkit.images import encode, losses
 
+    if strip:
+        picture = picture.without_metadata()
     data = encode(picture, job.kind, quality)
+    warnings = (*picture.notes, *losses(picture, job.kind))
     if job.target is not None:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(job.target) as file:
             file.write(data)
-    return Saved(*picture.size, None if job.target is not None else data)
+    return Saved(*picture.size, None if job.target is not None else data, warnings)
 
 
 @dataclass
@@ -230,6 +243,8 @@ class _Report:
             self.streams.report(error, str(job.source))
             self._record(job, error=error.message)
             return
+        for warning in saved.warnings:
+            self.streams.warn(f"{job.source}: {warning}")
         if saved.data is not None:
             self.streams.write(saved.data)
         self.streams.note(f"{job.source} -> {job.target or 'standard output'}")
@@ -246,6 +261,7 @@ class _Report:
                     "width": saved.width if saved else None,
                     "height": saved.height if saved else None,
                     "kept": kept,
+                    "warnings": list(saved.warnings) if saved else [],
                     "error": error,
                 }
             )

@@ -50,7 +50,8 @@ class PictureTranslator:
         size: tuple[int, int] | int | None = None,
         tile: int | None = None,
     ) -> Picture:
-        """Translate a picture; its colour profile and alpha are kept.
+        """Translate a picture; its colour profile, alpha, depth and metadata are kept. A grey one
+        comes out in colour, and the levels of sixteen bits are 257 times those of eight.
 
         ``size`` is that of the result, as height and width or as the longer side; None keeps
         that of the picture. The whole picture is run at once, or, where a side is longer than

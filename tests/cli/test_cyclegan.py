@@ -93,6 +93,7 @@ def test_json(run: Genkit) -> None:
         "width": 30,
         "height": 20,
         "kept": False,
+        "warnings": [],
         "error": None,
     }
     assert second == {
@@ -101,6 +102,7 @@ def test_json(run: Genkit) -> None:
         "width": None,
         "height": None,
         "kept": False,
+        "warnings": [],
         "error": "No such file or directory",
     }
 

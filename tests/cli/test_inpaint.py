@@ -212,6 +212,7 @@ def test_json(run: Genkit) -> None:
         "width": 30,
         "height": 20,
         "kept": False,
+        "warnings": [],
         "error": None,
     }
 

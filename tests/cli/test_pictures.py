@@ -80,6 +80,7 @@ class TestRuns:
             "width": 6,
             "height": 4,
             "kept": False,
+            "warnings": [],
             "error": None,
         }
         assert [value(folder / "out" / f"{i:02}.png") for i in range(20)] == list(
