@@ -175,7 +175,10 @@ def pad(pixels: Pixels, spec: Pad | None) -> tuple[Pixels, tuple[slice, slice]]:
     height, width = pixels.shape[:2]
     if spec is None:
         return pixels, (slice(0, height), slice(0, width))
-    missing = [-side % spec.multiple for side in (height, width)]
+    missing = [max(side, spec.smallest) - side for side in (height, width)]
+    missing = [
+        n + -(side + n) % spec.multiple for n, side in zip(missing, (height, width), strict=True)
+    ]
     before = [n // 2 if spec.side == "both" else 0 for n in missing]
     inside = (slice(before[0], before[0] + height), slice(before[1], before[1] + width))
     if not any(missing):

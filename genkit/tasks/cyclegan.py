@@ -80,6 +80,7 @@ class PictureTranslator:
                     return self._run(pixels)
                 return tiled(self._run, pixels, side, side // OVERLAP)
             except MemoryError as error:
+                self._release()
                 side = side // 16 * 8  # half of it, in eights
                 if side < SMALLEST_TILE:
                     raise InputError("does not fit into memory, not even in tiles") from error
@@ -89,6 +90,12 @@ class PictureTranslator:
                     RuntimeWarning,
                     stacklevel=3,
                 )
+
+    def _release(self) -> None:
+        """Give back what a run that did not fit has left behind."""
+        size = self._image.resize.size or (1, 1)
+        smallest, _ = pad(np.zeros((*size, 3), np.uint8), self._image.pad)
+        self._session.release({"image": smallest[None]})
 
     def _run(self, pixels: Pixels) -> Pixels:
         """Pixels (H, W, 3) through the network."""

@@ -54,7 +54,8 @@ class Inpainter:
         Each hole is filled from a part of the picture around it, at full resolution. The network
         sees and makes eight bits of sRGB: in a grey picture their luma is taken, in one of
         sixteen bits each level v becomes 257 v. All other pixels stay as they are. Raises
-        InputError if the hole has another size than the picture, or is all of it.
+        InputError if the hole has another size than the picture, is all of it, or takes more memory
+        than there is.
         """
         if hole.shape != picture.size:
             (height, width), (rows, columns) = picture.size, hole.shape
@@ -63,6 +64,16 @@ class Inpainter:
             )
         if hole.all():
             raise InputError("the mask covers the whole picture: there is nothing to fill it from")
+        try:
+            return self._filled(picture, hole)
+        except MemoryError as error:
+            self._release()
+            raise InputError(
+                "what is around its largest hole does not fit into memory",
+                hint="make the picture smaller first, or fill its holes one after the other",
+            ) from error
+
+    def _filled(self, picture: Picture, hole: Hole) -> Picture:
         pixels = picture.pixels.copy()
         for box in _boxes(hole):
             around = _with_margin(box, picture.size, self._image.resize.size)
@@ -83,6 +94,12 @@ class Inpainter:
             opaque = np.iinfo(alpha.dtype).max
             alpha = np.where(hole, alpha.dtype.type(opaque), alpha)
         return replace(picture, pixels=pixels, alpha=alpha)
+
+    def _release(self) -> None:
+        """Give back what a run that did not fit has left behind: the next picture may fit."""
+        size = self._image.resize.size or (1, 1)
+        smallest, _ = pad(np.zeros((*size, 3), np.uint8), self._image.pad)
+        self._session.release({"image": smallest[None], "mask": smallest[None, ..., :1]})
 
     def _run(self, part: Picture, hole: Hole) -> Pixels:
         """Part of a picture through the network, (H, W, 3) in sRGB."""
