@@ -87,7 +87,7 @@ def tiff_channels(data: bytes, tags: Any, page: int, opener: Any) -> Channels:
         else:
             image.load()
             found = channels_of(image)
-            if tags.get(tiff.BITS) == 12:
+            if tags.get(tiff.BITS) in (12, (12,)):
                 return replace(found, values=(found.values << 4) | (found.values >> 8))
             return found
     samples = tiff.read_samples(data, tags, opener)

@@ -266,9 +266,8 @@ def _decode_tiff(data: bytes, opener: Any, limit: int) -> Picture:
     found = tiff_channels(data, tags, page, opener)
     picture = _picture(found, tags.get(tiff.PROFILE) or None, "tiff", 1)
     parts = {ifd: tiff.part_of(data, tags, ifd) for ifd in metadata.SUBDIRECTORIES}
-    info = {"dpi": tiff.resolution(tags)}
     try:
-        meta = metadata.read(metadata.Found(dict(tags), parts, info, turned=turned))
+        meta = metadata.read(metadata.Found(dict(tags), parts, {}, turned=turned))
     except Exception:
         return replace(picture, lost=(*picture.lost, BAD_EXIF))
     return replace(picture, is_lossy=tags.get(tiff.COMPRESSION) in (6, 7), metadata=meta)

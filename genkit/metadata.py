@@ -98,7 +98,7 @@ def read(found: Found) -> Metadata:
     """The metadata of a file as they are true of upright pixels; what cannot be read of them is
     left out.
     """
-    dpi = _resolution(found.info.get("dpi"))
+    dpi = _resolution(found.info.get("dpi") or _stated(found.tags))
     if dpi is not None and found.turned:
         dpi = dpi[1], dpi[0]
     xmp = _as_bytes(found.info.get("xmp") or found.tags.get(XMP))
@@ -153,9 +153,24 @@ def _put(exif: Any, tag: int, value: Any) -> None:
     exif[tag] = _raw(value)
 
 
+class _Text(str):
+    """Text of EXIF, which Pillow reads as Latin-1 and would write as ASCII: any bytes are kept."""
+
+    __slots__ = ()
+
+    def encode(self, *_: Any) -> bytes:
+        return super().encode("latin-1", "replace")
+
+
 def _raw(value: Any) -> Any:
-    """Text as the bytes that it was read from, which need not be ASCII."""
-    return value.encode("latin-1", "replace") if isinstance(value, str) else value
+    return _Text(value) if isinstance(value, str) else value
+
+
+def _stated(tags: Mapping[int, Any]) -> Any:
+    """The resolution that EXIF or a TIFF states, if it is one of inches or centimetres."""
+    unit = {2: 1.0, 3: 2.54}.get(tags.get(UNIT, 2))
+    sides = tags.get(X_RESOLUTION), tags.get(Y_RESOLUTION)
+    return None if unit is None or None in sides else [float(side) * unit for side in sides]
 
 
 def _resolution(value: Any) -> Resolution | None:
@@ -177,7 +192,7 @@ def loaded(block: bytes) -> Any:
 def complete_exif(meta: Metadata, kind: str) -> bytes | None:
     """The EXIF block for a format that has no other place for PNG's texts or the resolution."""
     tags = {
-        TEXT_TAGS[text.key]: text.value.encode()
+        TEXT_TAGS[text.key]: _Text(text.value.encode().decode("latin-1"))
         for text in meta.texts
         if kind != "png" and text.key in TEXT_TAGS and text.value
     }

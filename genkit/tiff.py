@@ -29,13 +29,11 @@ __all__ = [
     "part_of",
     "read_samples",
     "refusal",
-    "resolution",
 ]
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 OFFSETS, ORIENTATION, CHANNELS, ROWS, COUNTS, PLANAR = 273, 274, 277, 278, 279, 284
 PREDICTOR, COLORS, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS = 317, 320, 322, 323, 324, 325
-X_RESOLUTION, Y_RESOLUTION, UNIT, INCH, CENTIMETER = 282, 283, 296, 2, 3
 SUBFILE, INK_SET, EXTRA, FORMAT, PROFILE = 254, 332, 338, 339, 34675
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, LAB, ICC_LAB = 0, 1, 2, 3, 5, 8, 9
 MODES = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, LAB: 3, ICC_LAB: 3}
@@ -110,15 +108,6 @@ def part_of(data: bytes, tags: Any, tag: int) -> dict[int, Any]:
     part = _directory(data, tag)
     part.load(file)
     return dict(part)
-
-
-def resolution(tags: Any) -> tuple[float, float] | None:
-    """Pixels an inch, across and down; None where the file does not say."""
-    across, down, unit = tags.get(X_RESOLUTION), tags.get(Y_RESOLUTION), tags.get(UNIT, INCH)
-    if unit not in (INCH, CENTIMETER) or not across or not down:
-        return None
-    scale = 1 if unit == INCH else 2.54
-    return float(across) * scale, float(down) * scale
 
 
 def is_plain(tags: Any) -> bool:
