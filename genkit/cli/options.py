@@ -181,6 +181,14 @@ QualityOption = Annotated[
         show_default="95 and 90",
     ),
 ]
+StripOption = Annotated[
+    bool,
+    typer.Option(
+        "--strip-metadata",
+        help="Leave out EXIF, resolution, texts, XMP and IPTC. Results have those of their inputs "
+        "otherwise, upright and without thumbnails and notes of the camera's maker.",
+    ),
+]
 
 
 def streams_of(ctx: typer.Context, quiet: int = 0, verbose: int = 0) -> Streams:
