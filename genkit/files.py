@@ -13,6 +13,7 @@ from pathlib import Path
 from genkit.errors import InputError, UsageError
 
 __all__ = [
+    "IMAGES",
     "KINDS",
     "PIPE",
     "READABLE",
@@ -38,8 +39,12 @@ SUFFIXES = {
     ".tiff": "tiff",
 }
 READABLE = (*SUFFIXES, ".gif")
-"""The files of a folder that are taken for images whatever they hold, so that one that is broken
-is reported. Others are looked into.
+IMAGES = (
+    *READABLE,
+    *(".apng", ".avif", ".bmp", ".dib", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".psd"),
+)
+"""The files of a folder that are taken for images whatever they hold: one that is broken, or of a
+kind that is not read, is reported. Files of other names are looked into.
 """
 RAW = (".arw", ".cr2", ".dng", ".nef", ".nrw", ".orf", ".pef", ".rw2", ".sr2", ".srw")
 """Files of cameras that begin as TIFF does, and hold a preview where a TIFF has its image."""
@@ -88,7 +93,7 @@ class LeftOut:
         rest = total - sum(count for _, count in told)
         parts = [f"{count} {kind}" for kind, count in told] + ([f"{rest} others"] if rest else [])
         files = "file that is no image" if total == 1 else "files that are no images"
-        return f"left out {total} {files} of a kind that is read ({', '.join(parts)})"
+        return f"left out {total} {files} ({', '.join(parts)})"
 
 
 def find_sources(
@@ -277,9 +282,9 @@ def _is_image(path: Path) -> bool:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             return False  # a pipe or a socket, whatever it is called
-        return suffix in READABLE or (suffix not in RAW and kind_inside(path) is not None)
+        return suffix in IMAGES or (suffix not in RAW and kind_inside(path) is not None)
     except FileNotFoundError:  # a link that leads nowhere
-        return suffix in READABLE
+        return suffix in IMAGES
 
 
 def _problem(error: Exception) -> InputError:

@@ -10,13 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genkit.errors import InputError, UsageError
-from genkit.files import KINDS, READABLE, SUFFIXES, Source, kind_inside
+from genkit.files import IMAGES, KINDS, SUFFIXES, Source, kind_inside
 from genkit.writing import is_stdout
 
 __all__ = ["Job", "is_folder", "kind_of", "plan", "refuse_targets"]
-
-KNOWN = (*READABLE, ".avif", ".bmp", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl")
-"""Suffixes that are replaced where a result is of another kind; after others its own is added."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def _in_folder(source: Source, folder: Path, kind: str | None) -> Job:
     kind = kind or _kind_held(source)
     if SUFFIXES.get(suffix) == kind:
         return Job(source, folder / source.place, kind)
-    if suffix in KNOWN:
+    if suffix in IMAGES:
         return Job(source, folder / source.place.with_suffix(KINDS[kind]), kind)
     return Job(source, folder / _named_in_full(source.place, kind), kind)
 

@@ -127,7 +127,7 @@ class TestFolders:
         left_out = LeftOut()
         names = [str(s.place) for s in find_sources(["in"], left_out=left_out)]
         assert names == sorted([*MAGIC, "a.JPG", "b.png"])
-        assert str(left_out) == "left out 1 file that is no image of a kind that is read (1 .txt)"
+        assert str(left_out) == "left out 1 file that is no image (1 .txt)"
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_what_is_written_is_known_by_its_first_bytes(self, tmp_path: Path, kind: str) -> None:
@@ -135,7 +135,7 @@ class TestFolders:
         assert kind_inside(tmp_path / "x") == kind
 
     def test_what_is_left_out_is_counted(self, folder: Path) -> None:
-        names = ["a.bmp", "b.BMP", "c.heic", "raw.nef", "Thumbs.db", "desktop.ini", "none", "x.md"]
+        names = ["a.db", "b.DB", "c.md", "raw.nef", "Thumbs.db", "desktop.ini", "none", "x.xmp"]
         for name in names:
             (folder / "in" / name).write_bytes(b"II*\0" if name == "raw.nef" else b"hello")
         if os.name == "posix":
@@ -143,11 +143,19 @@ class TestFolders:
             (folder / "in" / "dead").symlink_to("nowhere")
         left_out = LeftOut()
         assert len(find_sources(["in"], left_out=left_out)) == 2
-        assert left_out.kinds[".bmp"] == 2
+        assert left_out.kinds[".db"] == 2
         assert left_out.kinds[".nef"] == 1
         assert left_out.kinds.total() == (9 if os.name == "posix" else 7)
-        assert str(left_out).startswith("left out 9 files that are no images of a kind that is re")
+        assert str(left_out).startswith("left out 9 files that are no images (2 .db, ")
         assert str(left_out).endswith(" 3 others)")
+
+    def test_images_that_are_not_read_are_not_left_out(self, folder: Path) -> None:
+        for name in ("x.bmp", "y.HEIC", "z.avif"):
+            (folder / "in" / name).write_bytes(b"BM")
+        left_out = LeftOut()
+        names = [str(s.place) for s in find_sources(["in"], left_out=left_out)]
+        assert names == ["a.JPG", "b.png", "x.bmp", "y.HEIC", "z.avif"]
+        assert left_out.kinds.total() == 1
 
     def test_a_folder_that_cannot_be_read(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -333,11 +333,12 @@ class TestInputsMasksAndResults:
         picture = Picture(np.full((12, 20, 3), 9, np.uint8), alpha)
         Path("in/alpha.jpg").write_bytes(encode(picture, "png"))
         Path("in/x.bmp").write_bytes(b"BM")
+        Path("in/notes.txt").write_bytes(b"BM")
         done = run("cyclegan", "in", "-o", "out")
-        assert done.code == 0
-        assert (
-            done.err == "genkit: left out 1 file that is no image of a kind that is read (1 .bmp)\n"
-        )
+        assert done.code == 1
+        left_out, bmp = done.err.splitlines()[:2]
+        assert left_out == "genkit: left out 1 file that is no image (1 .txt)"
+        assert bmp.startswith("genkit: in/x.bmp: is not a PNG, JPEG, WebP, TIFF or GIF picture")
         assert written() == ["a.png", "alpha.png", "b.png", "c.png", "photo.jpg"]
         kept = decode(Path("out/alpha.png").read_bytes()).alpha
         assert kept is not None and (kept == 77).all()
