@@ -136,6 +136,8 @@ class Pad:
     multiple: int
     mode: str
     side: str
+    smallest: int = 1
+    """Sides that are shorter are filled up to the multiple that is as long."""
 
 
 @dataclass(frozen=True)

@@ -276,11 +276,12 @@ def _resize(field: Field) -> Resize:
 
 
 def _pad(field: Field) -> Pad:
-    fields = field.object(("multiple", "mode", "side"))
+    fields = field.object(("multiple", "mode", "side"), ("smallest",))
     return Pad(
         multiple=fields["multiple"].integer(1),
         mode=fields["mode"].one_of(PAD_MODES),
         side=fields["side"].one_of(PAD_SIDES),
+        smallest=optional(fields, "smallest", lambda found: found.integer(1), 1),
     )
 
 

@@ -1,22 +1,28 @@
 """Pictures: bytes to arrays and back, with their orientation, colours and transparency.
 
-Everything here is a function of its arguments: no paths, no printing. Pixels are uint8 arrays
-(H, W, 3), masks and alpha uint8 (H, W). All formats come in upright (EXIF orientation) and in
-eight bits a channel; what leaves has the colour profile and the alpha of what came.
+Everything here is a function of its arguments: no paths, no printing. A picture comes upright
+(EXIF orientation) and has the depth and the channels of its file: grey is (H, W), colour
+(H, W, 3), each of uint8 or uint16, and masks and alpha are (H, W). What networks see is sRGB of
+eight bits. Metadata travels with the pixels.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+import struct
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image
 
+from genkit import colors, metadata, png, tiff
+from genkit.channels import Channels, channels_of, split_deep, tiff_channels
 from genkit.errors import InputError
-from genkit.pixels import Pixels, resize, to_bytes
+from genkit.formats import diagnosis, is_lossy, kind_of_bytes, label
+from genkit.metadata import Metadata
+from genkit.pixels import Pixels, Samples, deepened, eight_bits, resize, to_bytes, upright
 
 __all__ = [
     "MAX_PIXELS",
@@ -25,54 +31,88 @@ __all__ = [
     "decode",
     "encode",
     "fill_hidden",
+    "losses",
 ]
 
 MAX_PIXELS = 150_000_000
 """Larger pictures are refused: a file of a few kilobytes can claim to be one of many gigabytes."""
-OPAQUE = 255
 WHITE = 255
 LOSSY_QUALITY = {"jpeg": 95, "webp": 90}
-# First bytes -> format. Pillow reads many more, some with decoders that few people ever tested.
-MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"II*\0", "tiff"),
-    (b"MM\0*", "tiff"),
-    (b"GIF8", "gif"),
-)
+PNG_LEVEL = 2
+"""Photographs in a third of the time that Pillow's own choice (6) takes, 3 to 10 % larger."""
+BAD_EXIF = "its EXIF cannot be read and is left out"
+DEEP = ("png", "tiff")
+"""Formats that hold sixteen bits a channel."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """A decoded picture."""
 
-    pixels: Pixels
-    """(H, W, 3), in the colours of ``profile``."""
-    alpha: Pixels | None = None
-    """(H, W), 255 is opaque."""
+    pixels: Samples
+    """(H, W, 3), or (H, W) for grey, in the colours of ``profile``; uint8 or uint16."""
+    alpha: Samples | None = None
+    """(H, W), of the type of the pixels; its largest value is opaque."""
     profile: bytes | None = None
     """The ICC profile of the pixels; None is sRGB."""
     format: str = "png"
     """What it was decoded from: png, jpeg, webp, tiff or gif."""
+    is_lossy: bool = False
+    """Its file holds its pixels only about as they were."""
+    metadata: Metadata = field(default_factory=Metadata)
+    """What else its file says."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about how it was read, a line each."""
+    lost: tuple[str, ...] = ()
+    """What its file had and a result will not have, in whatever format."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
+    @property
+    def is_grey(self) -> bool:
+        """Whether it has one channel."""
+        return self.pixels.ndim == 2
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether it has sixteen bits a channel."""
+        return self.pixels.dtype == np.uint16
+
     def srgb(self) -> Pixels:
-        """The pixels in sRGB, (H, W, 3)."""
-        return _convert(self.pixels, self.profile, None)
+        """The pixels in sRGB, uint8 (H, W, 3); sixteen bits are rounded to the nearest eight."""
+        return colors.to_srgb(eight_bits(self.pixels), self.profile, "L" if self.is_grey else "RGB")
+
+    def like_own(self, pixels: Pixels) -> Samples:
+        """Pixels of sRGB, uint8 (H, W, 3), in the colours, the channels and the depth of this
+        picture. Grey is their luma.
+        """
+        found = colors.from_srgb(pixels, self.profile, "L" if self.is_grey else "RGB")
+        return deepened(found) if self.is_deep else found
 
     def with_srgb(self, pixels: Pixels) -> Picture:
-        """The picture with other pixels, given in sRGB and put into its own colours.
+        """The picture with other pixels, given in sRGB, uint8 (H, W, 3), and put into its own
+        colours and depth; a grey picture becomes one in colour.
 
         Alpha is resized where the size changes.
         """
         alpha = self.alpha
         if alpha is not None and alpha.shape != pixels.shape[:2]:
-            alpha = resize(alpha, (pixels.shape[0], pixels.shape[1]), "bilinear")
-        return replace(self, pixels=_convert(pixels, None, self.profile), alpha=alpha)
+            small = resize(eight_bits(alpha), (pixels.shape[0], pixels.shape[1]), "bilinear")
+            alpha = deepened(small) if self.is_deep else small
+        if not self.is_grey:
+            return replace(self, pixels=self.like_own(pixels), alpha=alpha)
+        own = deepened(pixels) if self.is_deep else pixels
+        return replace(self, pixels=own, alpha=alpha, profile=None)
+
+    def without_metadata(self) -> Picture:
+        """The picture without what its file said beside its pixels; the profile is needed for its
+        colours, and stays.
+        """
+        kept = Metadata(png_colors=self.metadata.png_colors)
+        return replace(self, metadata=kept)
 
 
 # Files
@@ -81,86 +121,92 @@ class Picture:
 def decode(data: bytes, limit: int = MAX_PIXELS) -> Picture:
     """Decode a PNG, JPEG, WebP, TIFF or GIF file.
 
-    Raises InputError for what is none of these, broken or cut short, animated, or has more
-    than ``limit`` pixels.
+    Raises InputError for what is none of these, of a kind that is not supported, broken or cut
+    short, animated, or has more than ``limit`` pixels.
     """
-    kind = _kind(data)
+    kind = kind_of_bytes(data)
     # Pillow's plug-ins are called directly: Image.open() would print a warning of its own.
     opener, _ = _openers()[kind.upper()]
     try:
-        image = opener(io.BytesIO(data), "")
-        width, height = image.size
-        if width * height > limit:
-            raise InputError(
-                f"has {width} x {height} pixels, more than the limit of {limit:,} pixels"
-            )
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":  # a photograph, with a preview behind it
-            raise InputError(
-                f"has {frames} frames or pages; only single pictures can be used",
-                hint="extract its frames first, for example with ffmpeg or ImageMagick",
-            )
-        image.load()
-        return _picture(_upright(image), kind)
+        if kind == "tiff":
+            return _decode_tiff(data, opener, limit)
+        return _decode(data, kind, opener, limit)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise whatever they stumble over
-        reason = " ".join(str(error).split()) or type(error).__name__
-        cut_short = isinstance(error, EOFError) or "truncated" in reason.lower()
-        problem = "truncated" if cut_short else "broken"
-        raise InputError(f"{problem} {_label(kind)} ({reason})") from error
+        raise diagnosis(error, data, kind) from error
 
 
 def encode(picture: Picture, kind: str, quality: int | None = None) -> bytes:
-    """Encode a picture as ``png``, ``jpeg``, ``webp`` or ``tiff``.
+    """Encode a picture as ``png``, ``jpeg``, ``webp`` or ``tiff``, with its metadata.
 
     ``quality`` (1 to 100) is for JPEG and WebP. JPEG has no alpha: the picture is then laid
-    on white.
+    on white. ``losses`` tells what the format cannot hold. Raises InputError for a size that
+    the format cannot have.
     """
-    pixels, alpha = picture.pixels, picture.alpha
-    options: dict[str, Any] = {}
-    if kind in LOSSY_QUALITY:
-        options["quality"] = LOSSY_QUALITY[kind] if quality is None else quality
-    if kind == "jpeg":
-        options["subsampling"] = 0  # full colour resolution
-        if alpha is not None:
-            pixels, alpha = composite(pixels, alpha), None
-    elif kind == "png":
-        # Photographs in a third of the time that Pillow's own choice (6) takes, 3 to 10 % larger.
-        options["compress_level"] = 2
-    elif kind == "tiff":
-        options["compression"] = "tiff_adobe_deflate"
-    elif kind == "webp":
-        options["exact"] = True  # keeps the colours under transparent pixels
+    pixels, alpha, profile = picture.pixels, picture.alpha, picture.profile
+    if picture.is_deep and kind not in DEEP:
+        pixels = eight_bits(pixels)
+        alpha = None if alpha is None else eight_bits(alpha)
+    if kind == "webp" and picture.is_grey:  # it has no grey, and no place for a grey profile
+        pixels, profile = picture.srgb(), None
+    if kind == "jpeg" and alpha is not None:
+        pixels, alpha = composite(pixels, alpha), None
     if alpha is not None:
         pixels = np.dstack([pixels, alpha])
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if picture.profile is not None:
-        options["icc_profile"] = picture.profile
-    file = io.BytesIO()
+    height, width = picture.size
     try:
-        image.save(file, kind.upper(), **options)
-    except (OSError, ValueError) as error:  # a format has its own largest size
-        height, width = picture.size
-        raise InputError(
-            f"{width} x {height} pixels cannot be written as {_label(kind)}"
-        ) from error
+        if kind == "tiff":
+            tags = metadata.tiff_tags(picture.metadata)
+            if profile is not None:
+                tags[tiff.PROFILE] = 7, profile
+            return tiff.pack(pixels, alpha is not None, tags)
+        return _encode(pixels, kind, _options(picture, kind, profile, quality))
+    except (OSError, ValueError, struct.error) as error:  # a format has its own largest size
+        raise InputError(f"{width} x {height} pixels cannot be written as {label(kind)}") from error
+
+
+def losses(picture: Picture, kind: str) -> tuple[str, ...]:
+    """What a picture loses in a file of some kind, for people, a line each."""
+    found = list(picture.lost)
+    if (
+        kind == "jpeg"
+        and picture.alpha is not None
+        and not (picture.alpha == np.iinfo(picture.alpha.dtype).max).all()
+    ):
+        found.append("a JPEG has no transparency: it is laid on white")
+    if picture.is_deep and kind not in DEEP:
+        found.append(f"a {label(kind)} has 8 bits a channel: its 16 bits are rounded")
+    return (*found, *metadata.unwritable(picture.metadata, kind))
+
+
+def _options(
+    picture: Picture, kind: str, profile: bytes | None, quality: int | None
+) -> dict[str, Any]:
+    """Options of Pillow's save()."""
+    found = metadata.options(picture.metadata, kind)
+    if profile is not None:
+        found["icc_profile"] = profile
+    if kind in LOSSY_QUALITY:
+        found["quality"] = LOSSY_QUALITY[kind] if quality is None else quality
+    if kind == "jpeg":
+        found["subsampling"] = 0  # full colour resolution
+    elif kind == "png":
+        found["compress_level"] = PNG_LEVEL
+    elif kind == "webp":
+        found["exact"] = True  # keeps the colours under transparent pixels
+    return found
+
+
+def _encode(pixels: Samples, kind: str, options: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    if pixels.dtype == np.uint16:
+        first = Image.fromarray(np.ascontiguousarray(eight_bits(pixels[:1, :1])))
+        first.save(file, "PNG", **options)
+        return png.with_samples(file.getvalue(), pixels, PNG_LEVEL)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(file, kind.upper(), **options)
     return file.getvalue()
-
-
-def _kind(data: bytes) -> str:
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    for start, kind in MAGIC:
-        if data.startswith(start):
-            return kind
-    if not data:
-        raise InputError("is empty")
-    raise InputError("is not a PNG, JPEG, WebP, TIFF or GIF picture")
-
-
-def _label(kind: str) -> str:
-    return "WebP" if kind == "webp" else kind.upper()
 
 
 @cache
@@ -169,71 +215,117 @@ def _openers() -> dict[str, Any]:
     return dict(Image.OPEN)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # EXIF that cannot be read does not make the picture unusable
-        return image
+# Reading
 
 
-def _picture(image: Image.Image, kind: str) -> Picture:
-    """The picture in an image of Pillow's, of whatever mode."""
-    profile = image.info.get("icc_profile") or None
-    space = _space(profile)
-    if image.mode.startswith("I;16"):
-        image = _eight_bits(image)
-    if image.mode in ("I", "F"):
-        raise InputError("has 32 bits a channel; 8 and 16 are supported")
-    if image.mode in ("1", "L", "LA", "La"):
-        alpha = _alpha(image)
-        grey = image.convert("L")
-        if space == "GRAY":
-            pixels = _transform(grey, profile, None)
-            return Picture(pixels, alpha, None, kind)
-        return Picture(np.asarray(grey.convert("RGB")), alpha, None, kind)
-    if image.mode == "CMYK":
-        if space == "CMYK":
-            return Picture(_transform(image, profile, None), None, None, kind)
-        return Picture(np.asarray(image.convert("RGB")), None, None, kind)
-    alpha = _alpha(image)
-    if alpha is not None:
-        image = image.convert("RGBA")
-    image = image.convert("RGB")
-    if space != "RGB":
-        return Picture(np.asarray(image), alpha, None, kind)
-    if not _leads(_profile(profile).profile, ImageCms.Direction.OUTPUT):  # a scanner's
-        return Picture(_transform(image, profile, None), alpha, None, kind)
-    return Picture(np.asarray(image), alpha, profile, kind)
-
-
-def _alpha(image: Image.Image) -> Pixels | None:
-    if not image.has_transparency_data:
-        return None
-    return np.asarray(image.convert("RGBA").getchannel("A"))
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey in eight bits, rounded."""
-    values = np.asarray(image).astype(np.uint32)
-    result = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    transparent = image.info.get("transparency")
-    if transparent is not None:
-        result.putalpha(
-            Image.fromarray(np.where(values == transparent, 0, OPAQUE).astype(np.uint8))
+def _decode(data: bytes, kind: str, opener: Any, limit: int) -> Picture:
+    data, extras = png.split(data) if kind == "png" else (data, png.Extras())
+    if extras.foreign:
+        raise InputError(f"is {extras.foreign}")
+    image = opener(io.BytesIO(data), "")
+    _check_size(image.size, limit)
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # a photograph, with a preview behind it
+        raise InputError(
+            f"has {frames} frames or pages; only single pictures can be used",
+            hint="extract its frames first, for example with ffmpeg or ImageMagick",
         )
-    return result
+    image.load()
+    texts = tuple(extras.texts)
+    image.info |= {text.key: text.value for text in texts}  # some of them hold EXIF and XMP
+    turn = _orientation(image)
+    lost = list(extras.problems)
+    try:
+        meta = metadata.read(metadata.find(image, texts, turn > 4))
+    except Exception:  # EXIF that cannot be read does not make the picture unusable
+        lost.append(BAD_EXIF)
+        comment = image.info.get("comment")
+        meta = Metadata(texts=texts, comment=comment if isinstance(comment, bytes) else None)
+    meta = replace(meta, png_colors=tuple(extras.colors))
+    profile = extras.profile if kind == "png" else image.info.get("icc_profile")
+    if extras.depth == 16 and kind == "png":
+        values = png.deep_samples(image, data, extras, opener)
+        found = split_deep(values, image.info.get("transparency"))
+    else:
+        found = channels_of(image)
+    picture = _picture(found, profile or None, kind, turn)
+    return replace(
+        picture, is_lossy=is_lossy(data, kind), metadata=meta, lost=(*lost, *picture.lost)
+    )
+
+
+def _decode_tiff(data: bytes, opener: Any, limit: int) -> Picture:
+    pages = tiff.pages(data)
+    page = tiff.choose_page(pages)
+    tags = pages[page]
+    _check_size((tags[tiff.WIDTH], tags[tiff.LENGTH]), limit)
+    refusal = tiff.refusal(tags)
+    if refusal is not None:
+        raise refusal
+    turned = tags.get(tiff.ORIENTATION, 1) in (5, 6, 7, 8)
+    found = tiff_channels(data, tags, page, opener)
+    picture = _picture(found, tags.get(tiff.PROFILE) or None, "tiff", 1)
+    parts = {ifd: tiff.part_of(data, tags, ifd) for ifd in metadata.SUBDIRECTORIES}
+    try:
+        meta = metadata.read(metadata.Found(dict(tags), parts, {}, turned=turned))
+    except Exception:
+        return replace(picture, lost=(*picture.lost, BAD_EXIF))
+    return replace(picture, is_lossy=tags.get(tiff.COMPRESSION) in (6, 7), metadata=meta)
+
+
+def _check_size(size: tuple[int, int], limit: int) -> None:
+    width, height = size
+    if width * height > limit:
+        raise InputError(f"has {width} x {height} pixels, more than the limit of {limit:,} pixels")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = int(image.getexif().get(0x0112, 1))
+    except Exception:  # EXIF that cannot be read does not make the picture unusable
+        return 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _picture(found: Channels, profile: bytes | None, kind: str, turn: int) -> Picture:
+    """A picture of what a file holds, as far as its profile can be applied in its own colours."""
+    values, mode, notes, lost = found.values, found.mode, [], []
+    applied = colors.inspect(profile, mode)
+    if profile is not None and not applied.forth:
+        notes.append(f"its colour profile is ignored, for it cannot be applied: {applied.reason}")
+        profile = None
+    if mode == "CMYK" or (profile is not None and not applied.back):
+        what = (
+            "CMYK colours" if mode == "CMYK" else "colours, to which its profile has no way back,"
+        )
+        lost.append(f"its {what} become sRGB")
+        values, profile, mode = colors.to_srgb(eight_bits(values), profile, mode), None, "RGB"
+        if found.mode == "L":
+            values, mode = values[..., 1], "L"
+    alpha = found.alpha
+    if alpha is not None and alpha.dtype != values.dtype:
+        alpha = eight_bits(alpha) if values.dtype == np.uint8 else deepened(alpha)
+    return Picture(
+        upright(values, turn),
+        None if alpha is None else upright(alpha, turn),
+        profile,
+        kind,
+        notes=tuple(notes),
+        lost=tuple(lost),
+    )
 
 
 # Colours
 
 
-def composite(pixels: Pixels, alpha: Pixels, background: int = WHITE) -> Pixels:
-    """What is seen of a picture on a background of one grey."""
-    share = alpha[..., None].astype(np.float32) / OPAQUE
+def composite(pixels: Pixels, alpha: Samples, background: int = WHITE) -> Pixels:
+    """What is seen of a picture of eight bits on a background of one grey."""
+    share = alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
+    share = share if pixels.ndim == 2 else share[..., None]
     return to_bytes(pixels * share + background * (1 - share))
 
 
-def fill_hidden(pixels: Pixels, alpha: Pixels | None) -> Pixels:
+def fill_hidden(pixels: Pixels, alpha: Samples | None) -> Pixels:
     """The pixels, with the mean of the visible ones where nothing is seen.
 
     The colours under fully transparent pixels are arbitrary, and a network would let them
@@ -244,59 +336,3 @@ def fill_hidden(pixels: Pixels, alpha: Pixels | None) -> Pixels:
     visible = pixels[alpha > 0]
     mean = to_bytes(visible.mean(0)) if len(visible) else np.uint8(128)
     return np.where(alpha[..., None] > 0, pixels, mean)
-
-
-def _convert(pixels: Pixels, source: bytes | None, target: bytes | None) -> Pixels:
-    """Pixels of one profile in another; None is sRGB."""
-    if source == target:
-        return pixels
-    return _transform(Image.fromarray(pixels), source, target)
-
-
-def _transform(image: Image.Image, source: bytes | None, target: bytes | None) -> Pixels:
-    """An image of Pillow's in the colours of another profile, (H, W, 3)."""
-    before, after = _profile(source), _profile(target)
-    if image.mode == "RGB" and _is_srgb(before) and _is_srgb(after):
-        return np.asarray(image)  # one and the same, by other words
-    result = ImageCms.profileToProfile(
-        image,
-        before,
-        after,
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    assert result is not None  # it is None when it is told to work in place
-    return np.asarray(result)
-
-
-def _profile(data: bytes | None) -> ImageCms.ImageCmsProfile:
-    if data is None:
-        return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    return ImageCms.ImageCmsProfile(io.BytesIO(data))
-
-
-def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
-    return "srgb" in (profile.profile.profile_description or "").lower()
-
-
-def _leads(profile: Any, direction: ImageCms.Direction) -> bool:
-    """Whether a profile (Pillow's, opened) leads from its colours to others, or back to them.
-
-    A table may be there for the perceptual intent alone; it is then taken for ours.
-    """
-    intents = (ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Intent.PERCEPTUAL)
-    return any(profile.is_intent_supported(intent, direction) for intent in intents)
-
-
-def _space(profile: bytes | None) -> str | None:
-    """The colours that a profile is for (RGB, GRAY, CMYK); None if it cannot be used."""
-    if profile is None:
-        return None
-    try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
-        if not _leads(opened, ImageCms.Direction.INPUT):
-            return None
-        return opened.xcolor_space.strip()
-    except (OSError, ImageCms.PyCMSError):
-        return None

@@ -15,12 +15,28 @@ from PIL import Image
 
 from genkit.card import Pad, Resize
 
-__all__ = ["Pixels", "fit", "pad", "resize", "seen", "tiled", "to_bytes"]
+__all__ = [
+    "Pixels",
+    "Samples",
+    "deepened",
+    "eight_bits",
+    "fit",
+    "pad",
+    "resize",
+    "seen",
+    "tiled",
+    "to_bytes",
+    "upright",
+]
 
 Pixels = NDArray[np.uint8]
+Samples = NDArray[Any]
+"""uint8 or uint16: pixels or alpha as a file has them."""
 
 MOST_PIXELS = 100_000_000
 """A picture is not made larger than that only to be cut."""
+LEVEL = 257
+"""A byte times this is the same level of sixteen bits."""
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -79,6 +95,30 @@ def _sample(values: NDArray[Any], axis: int, length: int, interpolation: str) ->
     return result
 
 
+def eight_bits(values: Samples) -> Pixels:
+    """Values of sixteen bits in eight, rounded to the nearest; those of eight as they are."""
+    if values.dtype == np.uint8:
+        return values
+    result: Pixels = ((values.astype(np.uint32) + LEVEL // 2) // LEVEL).astype(np.uint8)
+    return result
+
+
+def deepened(values: Pixels) -> Samples:
+    """Bytes as the same levels of sixteen bits."""
+    return values.astype(np.uint16) * np.uint16(LEVEL)
+
+
+def upright(values: Samples, orientation: int) -> Samples:
+    """Rows and columns in the order that an orientation (1 to 8) means."""
+    if orientation in (5, 6, 7, 8):
+        values = np.swapaxes(values, 0, 1)
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    return np.ascontiguousarray(values)
+
+
 def fit(pixels: Pixels, spec: Resize) -> Pixels:
     """Pixels brought to the size that a card asks for.
 
@@ -135,7 +175,10 @@ def pad(pixels: Pixels, spec: Pad | None) -> tuple[Pixels, tuple[slice, slice]]:
     height, width = pixels.shape[:2]
     if spec is None:
         return pixels, (slice(0, height), slice(0, width))
-    missing = [-side % spec.multiple for side in (height, width)]
+    missing = [max(side, spec.smallest) - side for side in (height, width)]
+    missing = [
+        n + -(side + n) % spec.multiple for n, side in zip(missing, (height, width), strict=True)
+    ]
     before = [n // 2 if spec.side == "both" else 0 for n in missing]
     inside = (slice(before[0], before[0] + height), slice(before[1], before[1] + width))
     if not any(missing):

@@ -130,11 +130,15 @@ class NegativeSession:
         self.feeds: list[Mapping[str, NDArray[Any]]] = []
         self.most = 1 << 40
         """Pixels of a picture for which there is memory."""
+        self.released: list[Mapping[str, NDArray[Any]]] = []
 
     @property
     def sizes(self) -> list[tuple[int, ...]]:
         """Height and width of the picture of each run."""
         return [feed["image"].shape[1:3] for feed in self.feeds]
+
+    def release(self, feeds: Mapping[str, NDArray[Any]]) -> None:
+        self.released.append(feeds)
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         image = feeds["image"]

@@ -54,20 +54,23 @@ class TestModes:
 
     def test_grey(self) -> None:
         grey = scene()[..., 0]
-        np.testing.assert_array_equal(decode(file(image(grey, "L"))).pixels, np.dstack([grey] * 3))
+        picture = decode(file(image(grey, "L")))
+        np.testing.assert_array_equal(picture.pixels, grey)
+        np.testing.assert_array_equal(picture.srgb(), np.dstack([grey] * 3))
 
     def test_black_and_white(self) -> None:
         picture = decode(file(image(scene()).convert("1")))
         assert set(np.unique(picture.pixels)) == {0, 255}
 
-    def test_sixteen_bits_are_rounded(self) -> None:
-        values = np.array([[0, 128, 129, 257, 385, 386, 65535]], np.uint16)
+    def test_sixteen_bits_stay_and_are_rounded_for_networks(self) -> None:
+        values = np.array([[0, 128, 129, 257, 385, 386, 511, 65535]], np.uint16)
         picture = decode(file(Image.fromarray(values)))
-        assert picture.pixels[0, :, 0].tolist() == [0, 0, 1, 1, 1, 2, 255]
+        np.testing.assert_array_equal(picture.pixels, values)
+        assert picture.srgb()[0, :, 0].tolist() == [0, 0, 1, 1, 1, 2, 2, 255]
 
     def test_sixteen_bits_of_a_tiff(self) -> None:
         values = np.full((4, 5), 65535, np.uint16)
-        assert decode(file(Image.fromarray(values), "TIFF")).pixels.min() == 255
+        assert decode(file(Image.fromarray(values), "TIFF")).pixels.min() == 65535
 
     def test_palette(self) -> None:
         source = image(scene()).quantize(16)
@@ -88,7 +91,7 @@ class TestModes:
         source.putalpha(Image.fromarray(alpha))
         picture = decode(file(source))
         np.testing.assert_array_equal(picture.alpha, alpha)
-        np.testing.assert_array_equal(picture.pixels, np.asarray(source.convert("RGB")))
+        np.testing.assert_array_equal(picture.srgb(), np.asarray(source.convert("RGB")))
 
     def test_grey_with_a_transparent_value(self) -> None:
         picture = decode(file(image([[5, 9]], "L"), transparency=9))
@@ -99,7 +102,7 @@ class TestModes:
         source = Image.fromarray(np.array([[300, 40000]], np.uint16))
         picture = decode(file(source, transparency=300))
         assert picture.alpha is not None
-        assert picture.alpha.tolist() == [[0, 255]]
+        assert picture.alpha.tolist() == [[0, 65535]]
 
     def test_cmyk(self) -> None:
         white = Image.new("CMYK", (8, 8), (0, 0, 0, 0))

@@ -21,6 +21,8 @@ from .picture_graph import export_pictures, noise
 from .to_onnx import RESULT
 
 ROLE = "generate"
+STRIDE = 4
+"""Of the residual generator's blocks."""
 SHAPES = ((2, 2, 3), (1, 1, 1), (3, 4, 2))
 """Pictures and sides that are compared with PyTorch; sides in units of the largest multiple."""
 MEANINGS = {"image": "sRGB; sides a multiple of the card's pad", RESULT: "sRGB"}
@@ -52,7 +54,7 @@ def export(
     """
     network = deepcopy(network).eval()
     with_own_statistics(network)
-    unit = max(smallest_multiple(network.config), 16)
+    unit = max(multiple(network.config), 16)
     module = PictureGenerator(network)
     shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
 
@@ -62,19 +64,17 @@ def export(
     return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report)
 
 
-def smallest_multiple(config: ResnetConfig | UnetConfig) -> int:
-    """What both sides of a picture must be a multiple of.
-
-    4 would do for the residual generator, but its blocks reflect pixels beyond an edge and need two
-    of them.
-    """
-    return 2**config.downs if isinstance(config, UnetConfig) else 8
+def multiple(config: ResnetConfig | UnetConfig) -> int:
+    """What both sides of a picture must be a multiple of."""
+    return 2**config.downs if isinstance(config, UnetConfig) else STRIDE
 
 
 def image_section(config: ResnetConfig | UnetConfig) -> Mapping[str, Any]:
-    """What the card says of pictures."""
-    multiple = smallest_multiple(config)
-    return {
-        "resize": {"mode": "none"},
-        "pad": {"multiple": multiple, "mode": "reflect", "side": "both"},
-    }
+    """What the card says of pictures. The grid of the network starts at their top left, as it does
+    in the authors' code, which runs multiples of 4 as they are.
+    """
+    pad = {"mode": "reflect", "multiple": multiple(config), "side": "bottom_right"}
+    if isinstance(config, ResnetConfig):
+        # Its blocks reflect pixels beyond an edge and need two of them.
+        pad["smallest"] = 2 * STRIDE
+    return {"resize": {"mode": "none"}, "pad": pad}

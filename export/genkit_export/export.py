@@ -103,6 +103,10 @@ def export(
         {name: tensor.to(torch.float32) for name, tensor in loaded.weights.items()}, strict=False
     )
     fields = {**loaded.card, "architecture": found.architecture}
+    if architecture.image is not None and "pad" in fields.get("image", {}):
+        # A checkpoint of genkit's own says how it was padded when it was trained.
+        pad = architecture.image(network.config)["pad"]
+        fields["image"] = {**fields["image"], "pad": pad}
     if name:
         fields["name"] = name
     fields["origin"] = {

@@ -18,7 +18,7 @@ from .to_onnx import PICTURE_AXES, RESULT
 
 ROLE = "inpaint"
 SHAPES = ((2, 2, 3), (1, 2, 2), (3, 5, 2))
-"""Pictures and sides that are compared with PyTorch; sides in units of the smallest multiple."""
+"""Pictures and sides that are compared with PyTorch; sides in units of the multiple, or of the smallest side."""
 MEANINGS = {
     "image": "sRGB; sides as the card's resize and pad leave them",
     "mask": "above 127 is hole",
@@ -57,7 +57,9 @@ def export(
     Where the card brings pictures to one size, the graph is for that one.
     """
     module = Inpainter(network).eval()
-    axes, unit = PICTURE_AXES, network.config.multiple
+    config = network.config
+    axes = PICTURE_AXES
+    unit = config.smallest if isinstance(config, LamaConfig) else config.multiple
     shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
     if size := fixed_size(description):
         axes, shapes = {0: PICTURE_AXES[0]}, [(batch, *size) for batch, _, _ in SHAPES]
@@ -70,7 +72,7 @@ def export(
 
 def image_section(config: GatedConfig | LamaConfig | DeepFillConfig) -> Mapping[str, Any]:
     """What the card says of pictures, which have any size."""
-    return {
-        "resize": {"mode": "none"},
-        "pad": {"multiple": config.multiple, "mode": "symmetric", "side": "bottom_right"},
-    }
+    pad = {"mode": "symmetric", "multiple": config.multiple, "side": "bottom_right"}
+    if isinstance(config, LamaConfig):
+        pad["smallest"] = config.smallest
+    return {"resize": {"mode": "none"}, "pad": pad}

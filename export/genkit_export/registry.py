@@ -60,16 +60,20 @@ class Architecture:
     network: Callable[[Any], nn.Module]
     export: Callable[[Any, Description, Path, Report], Exported]
     """Network, description, folder to write graphs to, where to say what is going on."""
+    image: Callable[[Any], Mapping[str, Any]] | None = None
+    """What the card says of images of any size, given the configuration."""
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "bert": Architecture(BertConfig, Bert, fill.export),
     "transformer": Architecture(TransformerConfig, Transformer, translate.export),
-    "cyclegan": Architecture(ResnetConfig, ResnetGenerator, cyclegan.export),
-    "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export),
-    "gated": Architecture(GatedConfig, Gated, inpaint.export),
-    "lama": Architecture(LamaConfig, Lama, inpaint.export),
-    "deepfill": Architecture(DeepFillConfig, DeepFill, inpaint.export),
+    "cyclegan": Architecture(
+        ResnetConfig, ResnetGenerator, cyclegan.export, cyclegan.image_section
+    ),
+    "pix2pix": Architecture(UnetConfig, UnetGenerator, cyclegan.export, cyclegan.image_section),
+    "gated": Architecture(GatedConfig, Gated, inpaint.export, inpaint.image_section),
+    "lama": Architecture(LamaConfig, Lama, inpaint.export, inpaint.image_section),
+    "deepfill": Architecture(DeepFillConfig, DeepFill, inpaint.export, inpaint.image_section),
     "migan": Architecture(MiGanConfig, MiGan, inpaint.export),
     "vit": Architecture(ViTConfig, ViT, classify.export),
     "swin": Architecture(SwinConfig, Swin, classify.export),

@@ -23,6 +23,7 @@ from genkit.cli.options import (
     PrecisionOption,
     QuietOption,
     RecursiveOption,
+    StripOption,
     ThreadsOption,
     VerboseOption,
     streams_of,
@@ -75,6 +76,7 @@ def classify(
             show_default=False,
         ),
     ] = None,
+    strip: StripOption = False,
     overwrite: OverwriteOption = False,
     recursive: RecursiveOption = False,
     files_from: FilesFromOption = None,
@@ -122,6 +124,8 @@ def classify(
         raise UsageError("--json and --tsv are both given", hint="leave one of them out")
     if overwrite and attention is None:
         raise UsageError("--overwrite is for the pictures of --attention, which is not given")
+    if strip and attention is None:
+        raise UsageError("--strip-metadata is for the pictures of --attention, which is not given")
     if attention is not None and is_stdout(attention):
         raise UsageError("standard output is for the labels", hint="--attention FILE")
     named, listed = read_names(streams, inputs, files_from=files_from, null=null)
@@ -172,7 +176,7 @@ def classify(
     from genkit.runtime import RuntimeOptions
     from genkit.tasks.classify import rank
 
-    looks = Looks(found, RuntimeOptions(device, precision, threads), overwrite)
+    looks = Looks(found, RuntimeOptions(device, precision, threads), overwrite, strip)
     counts = Counts()
     with (
         streams.output(output) as out,
@@ -192,6 +196,8 @@ def classify(
                 streams.report(outcome, str(job.source))
                 result = Result(job.source, outcome)
             else:
+                for note in outcome.notes:
+                    streams.warn(f"{job.source}: {note}")
                 if outcome.kept is not None:
                     counts.keep(outcome.kept)
                 guesses = rank(outcome.scores, called, top, threshold)

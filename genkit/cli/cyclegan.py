@@ -21,6 +21,7 @@ from genkit.cli.options import (
     QualityOption,
     QuietOption,
     RecursiveOption,
+    StripOption,
     ThreadsOption,
     VerboseOption,
     streams_of,
@@ -73,6 +74,7 @@ def cyclegan(
     null: NullOption = False,
     kind: FormatOption = None,
     quality: QualityOption = None,
+    strip: StripOption = False,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     device: DeviceOption = "auto",
@@ -88,14 +90,19 @@ def cyclegan(
     genkit cyclegan --model winter2summer -r photos -o summer
     cat valley.jpg | genkit cyclegan - > winter.png
 
-    A result has the size, the colour profile and the transparency of its input, and a record of
-    what made it. It is kept if it is there already, so that a second run does what is missing;
-    if another model, other options or another input made it, that is said, and it is not
+    A result has the size, the depth, the colour profile, the transparency and the metadata of
+    its input, and a record of what made it; what its format cannot hold is told in a warning.
+    It is in colour where the input is grey or CMYK, and of sixteen bits it has 256 levels, for
+    the network makes eight.
+
+    A result is kept if it is there already, so that a second run does what is missing; if
+    another model, other options or another input made it, that is said, and it is not
     replaced. What goes wrong with an input or a result is reported, the others are done, and
     the exit code is 1.
 
     --json writes one object a line: input, output, width, height, kept (the result was there
-    already), made (the record in the result) and error. Whatever does not apply is null.
+    already), made (the record in the result), warnings (a list) and error. Whatever does not
+    apply is null.
     """
     streams = streams_of(ctx, quiet, verbose)
     wanted = parse_size(size)
@@ -131,7 +138,7 @@ def cyclegan(
         return run
 
     work = Work(read_picture, open_model, lambda _: dict(record), lambda: opened[0].precision)
-    run_jobs(streams, jobs, work, Batch(quality, overwrite, json))
+    run_jobs(streams, jobs, work, Batch(quality, overwrite, json, strip))
 
 
 def parse_size(text: str) -> tuple[int, int] | int | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genkit.cli.masks import Mask, mask_for, without_masks
+from genkit.cli.masks import read_mask as _read_mask
 from genkit.cli.options import (
     DeviceOption,
     FilesFromOption,
@@ -24,33 +26,35 @@ from genkit.cli.options import (
     QualityOption,
     QuietOption,
     RecursiveOption,
+    StripOption,
     ThreadsOption,
     VerboseOption,
     streams_of,
 )
 from genkit.cli.pictures import Batch, Work, find_jobs, read_bytes, read_picture, run_jobs
 from genkit.errors import InputError, UsageError
-from genkit.files import READABLE, Source, is_same
+from genkit.files import Source
 from genkit.model import find
 from genkit.provenance import Record, hash_of, made_by
-from genkit.targets import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
 
     from genkit.images import Picture
-    from genkit.pixels import Pixels
     from genkit.tasks.inpaint import Inpainter
 
     Hole = NDArray[np.bool_]
-    Loaded = tuple[Picture, Hole]
 
 __all__ = ["app"]
 
 TASK = ROLE = "inpaint"
+SAY_WHERE = "--mask FILE, --box X,Y,W,H or --color '#RRGGBB'"
+LOSSY_TOLERANCE = 32
+"""How far from a color a channel may be in a JPEG, which changes all of them a little."""
+ONE_READER = Lock()
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -76,16 +80,33 @@ def inpaint(
     color: Annotated[
         str | None,
         typer.Option(
-            metavar="#RRGGBB", help="Fill what has exactly this colour too.", show_default=False
+            metavar="#RRGGBB", help="Fill the pixels of this color too.", show_default=False
+        ),
+    ] = None,
+    color_tolerance: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=255,
+            metavar="N",
+            help="How far from --color each of red, green and blue may be.",
+            show_default=f"0; {LOSSY_TOLERANCE} in a JPEG or a lossy WebP",
         ),
     ] = None,
     mask_invert: Annotated[
-        bool, typer.Option("--mask-invert", help="The mask is black where the holes are.")
+        bool,
+        typer.Option(
+            "--mask-invert",
+            help="The mask is black where the holes are; what is transparent in it never is one.",
+        ),
     ] = False,
     mask_threshold: Annotated[
         int,
         typer.Option(
-            min=0, max=254, metavar="0..254", help="What is brighter in the mask is hole."
+            min=0,
+            max=254,
+            metavar="0..254",
+            help="What is brighter in the mask is hole; 0 takes a map of labels.",
         ),
     ] = 127,
     mask_dilate: Annotated[
@@ -97,6 +118,7 @@ def inpaint(
     null: NullOption = False,
     kind: FormatOption = None,
     quality: QualityOption = None,
+    strip: StripOption = False,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     device: DeviceOption = "auto",
@@ -113,15 +135,23 @@ def inpaint(
     genkit inpaint -r photos --mask masks -o mended
     cat cutout.png | genkit inpaint - > whole.png
 
-    Pixels outside of the holes stay as they are, bit for bit in a PNG or TIFF; JPEG and WebP
-    change all of them a little. A result has the size and the colour profile of its input, and
-    a record of what made it. It is kept if it is there already; if another model, other holes
-    or another input made it, that is said, and it is not replaced. Masks that lie among the
-    inputs are no inputs. What goes wrong with an input or a result is reported, the others are
-    done, and the exit code is 1.
+    Pixels outside of the holes stay as they are, bit for bit in a PNG or TIFF, with eight bits a
+    channel or sixteen; JPEG and WebP change all of them a little. A result has the size, the
+    depth, the colour profile and the metadata of its input, and grey stays grey; what its format
+    cannot hold is told in a warning. CMYK and Lab become sRGB, 1-bit becomes grey, a palette
+    RGB. The network makes eight bits of colour: in a grey picture a hole has their luma, in one
+    of sixteen bits each level v becomes 257 v. What is filled becomes opaque, also where a box
+    lies over transparent pixels.
+
+    Where an option selects nothing a warning says so, and the result is a copy. A result has a
+    record of what made it. It is kept if it is there already; if another model, other holes or
+    another input made it, that is said, and it is not replaced. What goes wrong with an input
+    or a result is reported, the others are done, and the exit code is 1. Masks that lie in a
+    folder of inputs are not filled.
 
     --json writes one object a line: input, output, width, height, kept (the result was there
-    already), made (the record in the result) and error. Whatever does not apply is null.
+    already), made (the record in the result), warnings (a list) and error. Whatever does not
+    apply is null.
     """
     streams = streams_of(ctx, quiet, verbose)
     if mask is not None and str(mask) == "-":
@@ -133,7 +163,10 @@ def inpaint(
         invert=mask_invert,
         threshold=mask_threshold,
         dilate=mask_dilate,
+        tolerance=color_tolerance,
     )
+    if color_tolerance is not None and color is None:
+        raise UsageError("--color-tolerance is for --color, which is not given")
     if mask_invert and mask is None and (holes.boxes or holes.color):
         raise UsageError("--mask-invert inverts a mask, and there is none")
     jobs = find_jobs(
@@ -145,10 +178,11 @@ def inpaint(
         output=output,
         kind=kind,
         json=json,
-        exclude=[] if mask is None else [mask],
     )
     if mask is not None:
-        refuse_own_masks(jobs, mask)
+        jobs, masks = without_masks(jobs, mask, inputs or ())
+        if masks:
+            streams.tell(f"{len(masks)} of the inputs are masks, and not filled: {masks[0]} ...")
     found = find(TASK, model)
     made = made_by(found, ROLE, precision=precision, **options_of(holes))
     opened: list[Inpainter] = []
@@ -156,15 +190,14 @@ def inpaint(
     def record(source: Source) -> Record:
         if mask is None:
             return dict(made)
-        own = _mask_for(source, mask)
+        own = mask_for(source, mask)
         try:
             return made | {"mask": hash_of(read_bytes(own))}
         except InputError as error:
             raise InputError(f"its mask {error.message}", hint=error.hint) from error
 
     def load(source: Source, piped: bytes | None) -> Loaded:
-        picture = read_picture(source, piped)
-        return picture, holes.of(picture, source)
+        return holes.of(read_picture(source, piped), source)
 
     def open_model() -> Callable[[Loaded], Picture]:
         from genkit.runtime import RuntimeOptions
@@ -173,10 +206,27 @@ def inpaint(
         inpainter = Inpainter(found, RuntimeOptions(device, precision, threads))
         opened.append(inpainter)
         streams.note(f"{found.card.name} on {inpainter.runs_on}")
-        return lambda loaded: inpainter(*loaded)
+
+        def run(loaded: Loaded) -> Picture:
+            if loaded.matched is not None:
+                streams.tell(loaded.matched)
+            return inpainter(loaded.picture, loaded.hole)
+
+        return run
 
     work = Work(load, open_model, record, lambda: opened[0].precision)
-    run_jobs(streams, jobs, work, Batch(quality, overwrite, json))
+    run_jobs(streams, jobs, work, Batch(quality, overwrite, json, strip))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A picture that was read, and its holes."""
+
+    picture: Picture
+    hole: Hole
+    """(H, W)."""
+    matched: str | None = None
+    """How many pixels of which picture have the color that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -189,24 +239,26 @@ class Holes:
     invert: bool
     threshold: int
     dilate: int
+    tolerance: int | None = None
 
-    def of(self, picture: Picture, source: Source) -> Hole:
-        """The holes of a picture, (H, W). Raises InputError if it cannot have them."""
+    def of(self, picture: Picture, source: Source) -> Loaded:
+        """The picture, with a note for each option that selects nothing of it, and its holes.
+        Raises InputError if it cannot have them.
+        """
         import numpy as np
 
-        from genkit.tasks.inpaint import dilate, threshold
+        from genkit.tasks.inpaint import dilate
 
         hole = np.zeros(picture.size, bool)
-        brightness = self._brightness(picture, source)
-        if brightness is not None:
-            if self.invert:
-                brightness = 255 - brightness
-            if brightness.shape != picture.size:
-                (height, width), (rows, columns) = picture.size, brightness.shape
-                raise InputError(
-                    f"the picture has {width} x {height} pixels, its mask {columns} x {rows}"
-                )
-            hole |= threshold(brightness, self.threshold)
+        notes, matched = [], None
+        if self.mask is not None:
+            found, note = self._by_mask(_mask_of(source, self.mask, self.invert), picture)
+            hole |= found
+            notes.append(note)
+        elif not self.boxes and self.color is None:
+            found, note = self._by_transparency(picture)
+            hole |= found
+            notes.append(note)
         height, width = picture.size
         for left, top, across, down in self.boxes:
             if left >= width or top >= height:
@@ -215,50 +267,98 @@ class Holes:
                 )
             hole[top : top + down, left : left + across] = True
         if self.color is not None:
-            hole |= (picture.pixels == self.color).all(-1)
-        return dilate(hole, self.dilate) if self.dilate else hole
+            found, matched, note = self._by_color(picture, self.color)
+            hole |= found
+            notes.append(note)
+            matched = None if note else f"{source}: {matched}"
+        hole = dilate(hole, self.dilate) if self.dilate else hole
+        told = tuple(note for note in notes if note)
+        return Loaded(replace(picture, notes=(*picture.notes, *told)), hole, matched)
 
-    def _brightness(self, picture: Picture, source: Source) -> Pixels | None:
-        """The mask of a picture, (H, W): from a file, or what is transparent."""
-        if self.mask is not None:
-            return _read_mask(_mask_for(source, self.mask))
-        if self.boxes or self.color is not None:
-            return None
-        if picture.alpha is None:
+    def _by_mask(self, mask: Mask, picture: Picture) -> tuple[Hole, str | None]:
+        from genkit.tasks.inpaint import threshold
+
+        brightness = mask.brightness
+        if brightness.shape != picture.size:
+            (height, width), (rows, columns) = picture.size, brightness.shape
             raise InputError(
-                "nothing says where its holes are: it has no transparency",
-                hint="--mask FILE, --box X,Y,W,H or --color '#RRGGBB'",
+                f"the picture has {width} x {height} pixels, its mask {columns} x {rows}"
             )
-        return 255 - picture.alpha
+        hole = threshold(brightness, self.threshold)
+        if hole.any():
+            return hole, None
+        empty, most = f"its mask {mask.path} selects nothing", int(brightness.max())
+        if most == 0 and mask.is_clear and not self.invert:
+            return hole, f"{empty}: what is not transparent is black; add --mask-invert to fill it"
+        if most == 0:
+            colour, cure = ("white", "leave out") if self.invert else ("black", "holes are white;")
+            rest = "--mask-invert" if self.invert else "--mask-invert is for masks the other way"
+            return hole, f"{empty}: it is {colour} everywhere; {cure} {rest}"
+        scale = "" if brightness.dtype.itemsize == 1 else " of 65,535"
+        return hole, (
+            f"{empty}: {'inverted, ' if self.invert else ''}its brightest pixel has {most}{scale}, "
+            f"and --mask-threshold is {self.threshold}; --mask-threshold 0 fills all that is not "
+            "black"
+        )
+
+    def _by_transparency(self, picture: Picture) -> tuple[Hole, str | None]:
+        import numpy as np
+
+        from genkit.tasks.inpaint import threshold
+
+        alpha = picture.alpha
+        least = None if alpha is None else int(alpha.min())
+        if alpha is None or least == np.iinfo(alpha.dtype).max:
+            cause = "it has no transparency" if alpha is None else "none of it is transparent"
+            raise InputError(f"nothing says where its holes are: {cause}", hint=SAY_WHERE)
+        hole = threshold(np.iinfo(alpha.dtype).max - alpha, self.threshold)
+        if hole.any():
+            return hole, None
+        return hole, (
+            f"nothing is filled: no pixel is transparent enough for --mask-threshold "
+            f"{self.threshold}; --mask-threshold 0 fills all that is not opaque"
+        )
+
+    def _by_color(
+        self, picture: Picture, color: tuple[int, int, int]
+    ) -> tuple[Hole, str, str | None]:
+        import numpy as np
+
+        from genkit.pixels import eight_bits
+
+        pixels = eight_bits(picture.pixels)
+        channels = [pixels] * 3 if picture.is_grey else [pixels[..., i] for i in range(3)]
+        far = np.zeros(picture.size, np.uint8)  # the largest difference of a channel
+        for channel, level in zip(channels, color, strict=True):
+            np.maximum(far, np.abs(channel.astype(np.int16) - level).astype(np.uint8), out=far)
+        tolerance = self.tolerance
+        if tolerance is None:
+            tolerance = LOSSY_TOLERANCE if picture.is_lossy else 0
+        hole = far <= tolerance
+        count, name = int(hole.sum()), "#{:02x}{:02x}{:02x}".format(*color)
+        within = f" within {tolerance}" if tolerance else ""
+        matched = f"{count:,} pixels have the color {name}{within}"
+        if count:
+            return hole, matched, None
+        row, column = np.unravel_index(far.argmin(), far.shape)
+        nearest = "#{:02x}{:02x}{:02x}".format(*(int(c[row, column]) for c in channels))
+        return (
+            hole,
+            matched,
+            (
+                f"no pixel has the color {name}{within}; the nearest is {nearest}, which "
+                f"--color-tolerance {int(far.min())} would take"
+            ),
+        )
 
 
-@cache
-def _read_mask(path: Path) -> Pixels:
-    """The brightness of a mask, (H, W); of colours the brightest channel, black if transparent."""
-    from genkit.images import composite, decode
-
-    try:
-        picture = decode(read_bytes(path))
-    except InputError as error:
-        text = error.message if error.message.startswith(str(path)) else f"{path} {error.message}"
-        raise InputError(f"its mask {text}", hint=error.hint) from error
-    pixels = picture.pixels
-    if picture.alpha is not None:
-        pixels = composite(pixels, picture.alpha, background=0)
-    brightest: Pixels = pixels.max(-1)
-    return brightest
-
-
-def _mask_for(source: Source, mask: Path) -> Path:
-    """The mask of a picture: the one for all, or that of the same stem in a folder of masks."""
-    if not mask.is_dir():
-        return mask
-    place = mask / source.place
-    for suffix in (source.place.suffix, *READABLE):
-        path = place.with_suffix(suffix)
-        if path.is_file():
-            return path
-    raise InputError(f"it has no mask: there is no {place.with_suffix('')} of any kind")
+def _mask_of(source: Source, mask: Path, invert: bool) -> Mask:
+    """The mask of a picture; one for all is read once."""
+    path = mask_for(source, mask)
+    if mask.is_dir():
+        return _read_mask.__wrapped__(path, invert)
+    with ONE_READER:
+        return _read_mask(path, invert)
 
 
 def parse_box(text: str) -> tuple[int, int, int, int]:
@@ -287,23 +387,5 @@ def options_of(holes: Holes) -> Record:
         "mask_invert": holes.invert or None,
         "mask_threshold": holes.threshold,
         "mask_dilate": holes.dilate or None,
+        "color_tolerance": holes.tolerance,
     }
-
-
-def refuse_own_masks(jobs: Sequence[Job], mask: Path) -> None:
-    """Raise UsageError where an image is its own mask, or a result would be among the masks."""
-    for job in jobs:
-        if job.source.path is not None and job.source.problem is None:
-            try:
-                own = _mask_for(job.source, mask)
-            except (InputError, OSError, ValueError):
-                continue  # told when it is read
-            if is_same(own, job.source.path):
-                raise UsageError(
-                    f"{job.source} would be its own mask",
-                    hint="masks lie in a folder of their own, and are called as their images are",
-                )
-        if job.target is not None and (
-            is_same(job.target, mask) or is_same(job.target.parent, mask)
-        ):
-            raise UsageError(f"{job.target} would be among the masks", hint="name another place")

@@ -34,6 +34,7 @@ class _Loaded:
     """The whole of it, if it is to be written under a map."""
     record: Record | None
     kept: Kept | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,17 @@ class Seen:
     scores: NDArray[np.float32]
     kept: Kept | None
     """Its map, if that was there already."""
+    notes: tuple[str, ...]
+    """What a person should know about how it was read."""
 
 
 class Looks:
     """A classifier, and what is done with each image before and after it."""
 
-    def __init__(self, model: Model, options: RuntimeOptions, overwrite: bool) -> None:
+    def __init__(self, model: Model, options: RuntimeOptions, overwrite: bool, strip: bool) -> None:
         assert model.card.image is not None
         self._model, self._spec, self._options = model, model.card.image, options
-        self._overwrite = overwrite
+        self._overwrite, self._strip = overwrite, strip
         self._classifier: Classifier | None = None
 
     def open(self, *, attention: bool) -> Classifier:
@@ -80,10 +83,13 @@ class Looks:
             asked = self._options.precision if self._options.precision in graphs else "auto"
             record = made_by(self._model, ATTENTION, precision=asked)
             record |= {"input": hash_of(data), "format": job.kind}
+            if self._strip:
+                record["strip_metadata"] = True
             if is_there(job.target) and not self._overwrite:
                 kept = kept_or_refused(job.target, record)
         wanted = job.target is not None and kept is None
-        return _Loaded(picture.size, pixels, picture if wanted else None, record, kept)
+        shown = picture if wanted else None
+        return _Loaded(picture.size, pixels, shown, record, kept, picture.notes)
 
     def run(self, batch: Sequence[_Loaded]) -> list[_Made]:
         """The probabilities for a batch, and where the network looks if that is wanted."""
@@ -102,5 +108,5 @@ class Looks:
             precision = self._classifier.open_attention().precision
             record = None if loaded.record is None else loaded.record | {"precision": precision}
             shown = overlay(loaded.picture, made.attention, self._spec)
-            save_picture(shown, job, record=record)
-        return Seen(loaded.size, made.scores, loaded.kept)
+            save_picture(shown, job, record=record, strip=self._strip)
+        return Seen(loaded.size, made.scores, loaded.kept, loaded.notes)

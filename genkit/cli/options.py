@@ -183,6 +183,14 @@ QualityOption = Annotated[
         show_default="95 and 90",
     ),
 ]
+StripOption = Annotated[
+    bool,
+    typer.Option(
+        "--strip-metadata",
+        help="Leave out EXIF, resolution, texts, XMP and IPTC. Results have those of their inputs "
+        "otherwise, upright and without thumbnails and notes of the camera's maker.",
+    ),
+]
 
 
 def text_option(ctx: typer.Context, param: Any, value: str | None) -> str | None:

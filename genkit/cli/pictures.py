@@ -76,6 +76,8 @@ class Batch:
     quality: int | None
     overwrite: bool
     json: bool
+    strip: bool = False
+    """Leave out the metadata."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Saved:
     data: bytes | None
     made: Record | None
     """The record that is in it."""
+    warnings: tuple[str, ...] = ()
+    """What was found while it was read, and what it lost."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ def run_jobs(streams: Streams, jobs: Sequence[Job], work: Work[Loaded], batch: B
             record = work.record(job.source) | {"input": hash_of(data), "format": job.kind}
             if batch.quality is not None and job.kind in LOSSY:
                 record["quality"] = batch.quality
+            if batch.strip:
+                record["strip_metadata"] = True
         if job.target is not None and not batch.overwrite and is_there(job.target):
             return Finished(kept_or_refused(job.target, record))
         return _Ready(work.load(job.source, data), record)
@@ -142,7 +148,7 @@ def run_jobs(streams: Streams, jobs: Sequence[Job], work: Work[Loaded], batch: B
         record = ready.record
         if record is not None:
             record |= {"precision": work.precision()}
-        return save_picture(picture, job, batch.quality, record)
+        return save_picture(picture, job, batch.quality, record, strip=batch.strip)
 
     with streams.progress("pictures", len(jobs), unit="images") as advance:
         report = _Report(streams, batch.json, advance)
@@ -176,19 +182,28 @@ def kept_or_refused(target: Path, asked: Record | None) -> Kept:
 
 
 def save_picture(
-    picture: Picture, job: Job, quality: int | None = None, record: Record | None = None
+    picture: Picture,
+    job: Job,
+    quality: int | None = None,
+    record: Record | None = None,
+    *,
+    strip: bool = False,
 ) -> Saved:
     """Encode a picture, with a record of what made it, and write it where the job says, if that
-    is a file. Raises InputError or OSError.
+    is a file; ``strip`` leaves out its metadata. Raises InputError or OSError.
     """
-    from genkit.images import encode
+    from genkit.images import encode, losses
 
+    if strip:
+        picture = picture.without_metadata()
     data = encode(picture, job.kind, quality)
+    warnings = (*picture.notes, *losses(picture, job.kind))
     if record is not None:
         data = embed(data, record)
     if job.target is not None:
         write_result(job.target, data)
-    return Saved(*picture.size, None if job.target is not None else data, record)
+    written = None if job.target is not None else data
+    return Saved(*picture.size, written, record, warnings)
 
 
 def write_result(path: Path, data: bytes) -> None:
@@ -257,6 +272,8 @@ class _Report(Counts):
             self.streams.note(f"{job.target} is there already")
             self._record(job, made=outcome.made, kept=True)
         else:
+            for warning in outcome.warnings:
+                self.streams.warn(f"{job.source}: {warning}")
             if outcome.data is not None:
                 self.streams.write(outcome.data)
             self.streams.note(f"{job.source} -> {job.target or 'standard output'}")
@@ -280,6 +297,7 @@ class _Report(Counts):
                     "height": saved.height if saved else None,
                     "kept": kept,
                     "made": made,
+                    "warnings": list(saved.warnings) if saved else [],
                     "error": error,
                 }
             )

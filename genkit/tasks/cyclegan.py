@@ -56,7 +56,8 @@ class PictureTranslator(Closing):
         size: tuple[int, int] | int | None = None,
         tile: int | None = None,
     ) -> Picture:
-        """Translate a picture; its colour profile and alpha are kept.
+        """Translate a picture; its colour profile, alpha, depth and metadata are kept. A grey one
+        comes out in colour, and the levels of sixteen bits are 257 times those of eight.
 
         ``size`` is that of the result, as height and width or as the longer side; None keeps
         that of the picture. The whole picture is run at once, or, where a side is longer than
@@ -85,6 +86,7 @@ class PictureTranslator(Closing):
                     return self._run(pixels)
                 return tiled(self._run, pixels, side, side // OVERLAP)
             except MemoryError as error:
+                self._release()
                 side = side // 16 * 8  # half of it, in eights
                 if side < SMALLEST_TILE:
                     raise InputError("does not fit into memory, not even in tiles") from error
@@ -94,6 +96,12 @@ class PictureTranslator(Closing):
                     GenkitWarning,
                     stacklevel=3,
                 )
+
+    def _release(self) -> None:
+        """Give back what a run that did not fit has left behind."""
+        size = self._image.resize.size or (1, 1)
+        smallest, _ = pad(np.zeros((*size, 3), np.uint8), self._image.pad)
+        self._session.release({"image": smallest[None]})
 
     def _run(self, pixels: Pixels) -> Pixels:
         """Pixels (H, W, 3) through the network."""

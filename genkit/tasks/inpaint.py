@@ -11,7 +11,7 @@ import numpy as np
 from genkit.errors import InputError
 from genkit.images import Picture, fill_hidden
 from genkit.model import Model
-from genkit.pixels import Pixels, pad, resize
+from genkit.pixels import Pixels, Samples, pad, resize
 from genkit.runtime import RuntimeOptions, open_session
 from genkit.session import Closing
 
@@ -57,8 +57,11 @@ class Inpainter(Closing):
     def __call__(self, picture: Picture, hole: Hole) -> Picture:
         """Fill the hole (H, W) of a picture; transparent pixels of it become opaque.
 
-        Each hole is filled from a part of the picture around it, at full resolution. Raises
-        InputError if the hole has another size than the picture, or is all of it.
+        Each hole is filled from a part of the picture around it, at full resolution. The network
+        sees and makes eight bits of sRGB: in a grey picture their luma is taken, in one of
+        sixteen bits each level v becomes 257 v. All other pixels stay as they are. Raises
+        InputError if the hole has another size than the picture, is all of it, or takes more memory
+        than there is.
         """
         if hole.shape != picture.size:
             (height, width), (rows, columns) = picture.size, hole.shape
@@ -67,6 +70,16 @@ class Inpainter(Closing):
             )
         if hole.all():
             raise InputError("the mask covers the whole picture: there is nothing to fill it from")
+        try:
+            return self._filled(picture, hole)
+        except MemoryError as error:
+            self._release()
+            raise InputError(
+                "what is around its largest hole does not fit into memory",
+                hint="make the picture smaller first, or fill its holes one after the other",
+            ) from error
+
+    def _filled(self, picture: Picture, hole: Hole) -> Picture:
         pixels = picture.pixels.copy()
         for box in _boxes(hole):
             around = _with_margin(box, picture.size, self._image.resize.size)
@@ -75,16 +88,24 @@ class Inpainter(Closing):
                 pixels=picture.pixels[around],
                 alpha=None if picture.alpha is None else picture.alpha[around],
             )
-            filled = part.with_srgb(self._run(part, hole[around])).pixels
+            filled = part.like_own(self._run(part, hole[around]))
             inside = tuple(
                 slice(inner.start - outer.start, inner.stop - outer.start)
                 for inner, outer in zip(box, around, strict=True)
             )
-            pixels[box] = np.where(hole[box][..., None], filled[inside], pixels[box])
+            where = hole[box] if picture.is_grey else hole[box][..., None]
+            pixels[box] = np.where(where, filled[inside], pixels[box])
         alpha = picture.alpha
         if alpha is not None:
-            alpha = np.where(hole, np.uint8(HOLE), alpha)
+            opaque = np.iinfo(alpha.dtype).max
+            alpha = np.where(hole, alpha.dtype.type(opaque), alpha)
         return replace(picture, pixels=pixels, alpha=alpha)
+
+    def _release(self) -> None:
+        """Give back what a run that did not fit has left behind: the next picture may fit."""
+        size = self._image.resize.size or (1, 1)
+        smallest, _ = pad(np.zeros((*size, 3), np.uint8), self._image.pad)
+        self._session.release({"image": smallest[None], "mask": smallest[None, ..., :1]})
 
     def _run(self, part: Picture, hole: Hole) -> Pixels:
         """Part of a picture through the network, (H, W, 3) in sRGB."""
@@ -106,9 +127,11 @@ class Inpainter(Closing):
         return resize(result, part.size)
 
 
-def threshold(mask: Pixels, level: int) -> Hole:
-    """Where a mask (H, W) is brighter than a level."""
-    return mask > level
+def threshold(mask: Samples, level: int) -> Hole:
+    """Where a mask (H, W) of uint8 or uint16 is brighter than a level of 0 to 255."""
+    most = int(np.iinfo(mask.dtype).max)
+    found: Hole = mask > level * most // HOLE
+    return found
 
 
 def dilate(hole: Hole, pixels: int) -> Hole:

@@ -95,6 +95,7 @@ def test_json(run: Genkit) -> None:
         "width": 30,
         "height": 20,
         "kept": False,
+        "warnings": [],
         "error": None,
     }
     assert second == {
@@ -104,6 +105,7 @@ def test_json(run: Genkit) -> None:
         "height": None,
         "kept": False,
         "made": None,
+        "warnings": [],
         "error": "No such file or directory",
     }
 

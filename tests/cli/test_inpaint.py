@@ -214,6 +214,7 @@ def test_json(run: Genkit) -> None:
         "width": 30,
         "height": 20,
         "kept": False,
+        "warnings": [],
         "error": None,
     }
 

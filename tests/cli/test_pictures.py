@@ -92,6 +92,7 @@ class TestRuns:
                 "model": "negative",
                 "precision": "fp32",
             },
+            "warnings": [],
             "error": None,
         }
         assert [value(folder / "out" / f"{i:02}.png") for i in range(20)] == list(

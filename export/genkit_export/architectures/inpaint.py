@@ -164,10 +164,13 @@ class LamaConfig:
 
     @property
     def multiple(self) -> int:
-        """What both sides of a picture must be a multiple of: the blocks reflect pixels beyond an
-        edge and need two of them.
-        """
-        return int(2 ** (self.downs + 1))
+        """What both sides of a picture must be a multiple of."""
+        return int(2**self.downs)
+
+    @property
+    def smallest(self) -> int:
+        """The shortest side: the blocks reflect pixels beyond an edge and need two of them."""
+        return 2 * self.multiple
 
 
 class Lama(nn.Module):

@@ -1,0 +1,124 @@
+"""The masks of ``genkit inpaint``: found beside images, told apart from them, and read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genkit.cli.pictures import read_bytes
+from genkit.errors import InputError, UsageError
+from genkit.files import READABLE, Source
+from genkit.targets import Job
+
+if TYPE_CHECKING:
+    from genkit.pixels import Samples
+
+__all__ = ["Mask", "mask_for", "read_mask", "without_masks"]
+
+APART = "put masks into a folder of their own, each with the name of its picture"
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask file."""
+
+    path: Path
+    brightness: Samples
+    """(H, W), uint8 or uint16; of colours the brightest channel."""
+    is_clear: bool
+    """Some of it is transparent."""
+
+
+@lru_cache(maxsize=1)
+def read_mask(path: Path, invert: bool) -> Mask:
+    """Read a mask. What is transparent in it is no hole, whether white or black is one. Raises
+    InputError.
+    """
+    import numpy as np
+
+    from genkit.images import decode
+
+    try:
+        picture = decode(read_bytes(path))
+    except InputError as error:
+        text = error.message if error.message.startswith(str(path)) else f"{path} {error.message}"
+        raise InputError(f"its mask {text}", hint=error.hint) from error
+    except MemoryError as error:
+        raise InputError(f"its mask {path} does not fit into memory") from error
+    brightness = picture.pixels if picture.is_grey else picture.pixels.max(-1)
+    most = int(np.iinfo(brightness.dtype).max)
+    if invert:
+        brightness = most - brightness
+    if picture.alpha is None:
+        return Mask(path, brightness, False)
+    seen = brightness.astype(np.float32) * picture.alpha / most
+    return Mask(path, np.rint(seen).astype(brightness.dtype), not (picture.alpha == most).all())
+
+
+def mask_for(source: Source, mask: Path) -> Path:
+    """The mask of a picture: the one for all, or that of the same stem in a folder of masks.
+
+    Raises InputError if there is none, or none but the picture itself.
+    """
+    itself = False
+    if not mask.is_dir():
+        if not _same(source.path, mask):
+            return mask
+        itself = True
+    else:
+        place = mask / source.place
+        for suffix in (source.place.suffix, *READABLE):
+            path = place.with_suffix(suffix)
+            if path.is_file():
+                if not _same(source.path, path):
+                    return path
+                itself = True
+    if itself:
+        raise InputError("its mask would be the picture itself", hint=APART)
+    raise InputError(f"it has no mask: there is no {place.with_suffix('')} of any kind")
+
+
+def without_masks(
+    jobs: Sequence[Job], mask: Path, named: Collection[str]
+) -> tuple[list[Job], list[Path]]:
+    """The jobs for pictures, and the masks that lie in the folders that were searched.
+
+    ``named`` are the inputs that were named; those stay. Raises UsageError where masks and
+    pictures cannot be told apart, or where a result would replace a mask.
+    """
+    place = os.path.realpath(mask)
+    folder = mask.is_dir()
+    kept, masks = [], []
+    for job in jobs:
+        if job.target is not None and _lies_in(job.target, place):
+            raise UsageError(
+                f"{job.target} is {'among the masks' if folder else 'the mask'}, and no place "
+                "for a result",
+                hint="-o another folder" if folder else "-o another file",
+            )
+        path = job.source.path
+        if path is None or str(path) in named or not _lies_in(path, place):
+            kept.append(job)
+        elif folder and _lies_in(_root(job.source, path), place):
+            raise UsageError(f"{mask} holds masks, and is searched for pictures too", hint=APART)
+        else:
+            masks.append(path)
+    return kept, masks
+
+
+def _root(source: Source, path: Path) -> Path:
+    """The folder that was searched for a picture."""
+    return path.parents[len(source.place.parts) - 1]
+
+
+def _lies_in(path: Path, place: str) -> bool:
+    real = os.path.realpath(path)
+    return real == place or real.startswith(place.rstrip(os.sep) + os.sep)
+
+
+def _same(path: Path | None, other: Path) -> bool:
+    return path is not None and os.path.realpath(path) == os.path.realpath(other)
