@@ -176,7 +176,8 @@ def inpaint(
     if mask is not None:
         jobs, masks = without_masks(jobs, mask, inputs or ())
         if masks:
-            streams.tell(f"{len(masks)} of the inputs are masks, and not filled: {masks[0]} ...")
+            rest = f" and {len(masks) - 1} more are masks" if len(masks) > 1 else " is a mask"
+            streams.tell(f"{masks[0]}{rest}, and not filled")
 
     def load(source: Source, piped: bytes | None) -> Loaded:
         return holes.of(read_picture(source, piped), source)
