@@ -293,7 +293,8 @@ def _png_chunks(meta: Metadata) -> PngImagePlugin.PngInfo:
     for kind, body in meta.png_colors:
         chunks.add(kind, body)
     for text in _texts(meta):
-        long = len(text.value) > 1000
+        # Many readers refuse what unpacks to more than a megabyte, and take it as it is.
+        long = 1000 < len(text.value) < 500_000
         if text.international:
             chunks.add_itxt(text.key, text.value, text.language, text.translated, zip=long)
         else:

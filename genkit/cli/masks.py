@@ -16,8 +16,9 @@ from genkit.files import READABLE, Job, Source
 if TYPE_CHECKING:
     from genkit.pixels import Samples
 
-__all__ = ["Mask", "mask_for", "read_mask", "without_masks"]
+__all__ = ["Mask", "mask_for", "read_mask", "stamp_of", "without_masks"]
 
+Stamp = tuple[int, int, int]
 APART = "put masks into a folder of their own, each with the name of its picture"
 
 
@@ -33,9 +34,9 @@ class Mask:
 
 
 @lru_cache(maxsize=1)
-def read_mask(path: Path, invert: bool) -> Mask:
-    """Read a mask. What is transparent in it is no hole, whether white or black is one. Raises
-    InputError.
+def read_mask(path: Path, invert: bool, stamp: Stamp | None = None) -> Mask:
+    """Read a mask. What is transparent in it is no hole, whether white or black is one; ``stamp``
+    tells a file that has changed. Raises InputError.
     """
     import numpy as np
 
@@ -56,6 +57,15 @@ def read_mask(path: Path, invert: bool) -> Mask:
         return Mask(path, brightness, False)
     seen = brightness.astype(np.float32) * picture.alpha / most
     return Mask(path, np.rint(seen).astype(brightness.dtype), not (picture.alpha == most).all())
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What changes when a file does."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # reading it will say why
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def mask_for(source: Source, mask: Path) -> Path:
