@@ -103,7 +103,8 @@ def without_masks(
     folder = mask.is_dir()
     kept, masks = [], []
     for job in jobs:
-        if job.target is not None and _lies_in(job.target, place):
+        beside = mask / job.source.place.parent if folder else mask
+        if job.target is not None and _same(job.target.parent if folder else job.target, beside):
             raise UsageError(
                 f"{job.target} is {'among the masks' if folder else 'the mask'}, and no place "
                 "for a result",
@@ -112,8 +113,13 @@ def without_masks(
         path = job.source.path
         if path is None or str(path) in named or not _lies_in(path, place):
             kept.append(job)
-        elif folder and _lies_in(_root(job.source, path), place):
+            continue
+        root = os.path.realpath(_root(job.source, path))
+        if folder and root == place:
             raise UsageError(f"{mask} holds masks, and is searched for pictures too", hint=APART)
+        # A folder of pictures below that of the masks is one of pictures.
+        if folder and _lies_in(Path(root), place):
+            kept.append(job)
         else:
             masks.append(path)
     return kept, masks

@@ -324,6 +324,20 @@ class TestMasksAmongPictures:
         assert code == 2
         assert err.startswith("genkit: in holds masks, and is searched for pictures too\nhint: put")
 
+    def test_pictures_and_results_in_folders_below_that_of_the_masks(
+        self, run: Genkit, folder: Path
+    ) -> None:
+        Image.fromarray(MASK).save("a.tiff")
+        Path("a.png").unlink()
+        assert run("in", "--mask", ".", "-o", "out") == (0, b"", "")
+        expect("out/a.png", HOLE)
+
+    def test_results_among_the_masks(self, run: Genkit, folder: Path) -> None:
+        Path("m").mkdir()
+        Image.fromarray(MASK).save("m/a.tiff")
+        code, _, err = run("in", "--mask", "m", "-o", "m")
+        assert (code, err.startswith("genkit: m/a.png is among the masks, and no")) == (2, True)
+
     def test_a_picture_that_is_its_own_mask(self, run: Genkit, folder: Path) -> None:
         for mask in ("in/a.png", "in"):
             code, _, err = run("in/a.png", "--mask", mask, "-o", "b.png")
