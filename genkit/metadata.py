@@ -98,7 +98,7 @@ def read(found: Found) -> Metadata:
     """The metadata of a file as they are true of upright pixels; what cannot be read of them is
     left out.
     """
-    dpi = _resolution(found.info.get("dpi") or _stated(found.tags))
+    dpi = _resolution(found.info.get("dpi")) or _stated(found.tags)
     if dpi is not None and found.turned:
         dpi = dpi[1], dpi[0]
     xmp = _as_bytes(found.info.get("xmp") or found.tags.get(XMP))
@@ -166,16 +166,15 @@ def _raw(value: Any) -> Any:
     return _Text(value) if isinstance(value, str) else value
 
 
-def _stated(tags: Mapping[int, Any]) -> Any:
+def _stated(tags: Mapping[int, Any]) -> Resolution | None:
     """The resolution that EXIF or a TIFF states, if it is one of inches or centimetres."""
     unit = {2: 1.0, 3: 2.54}.get(tags.get(UNIT, 2))
-    sides = tags.get(X_RESOLUTION), tags.get(Y_RESOLUTION)
-    return None if unit is None or None in sides else [float(side) * unit for side in sides]
+    return _resolution((tags.get(X_RESOLUTION), tags.get(Y_RESOLUTION)), unit)
 
 
-def _resolution(value: Any) -> Resolution | None:
+def _resolution(value: Any, scale: float | None = 1) -> Resolution | None:
     try:
-        across, down = map(float, value)
+        across, down = (float(side) * (scale or 0) for side in value)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     good = 0 < across < 1e6 and 0 < down < 1e6 and (across, down) != (1, 1)
@@ -294,7 +293,8 @@ def _png_chunks(meta: Metadata) -> PngImagePlugin.PngInfo:
     for kind, body in meta.png_colors:
         chunks.add(kind, body)
     for text in _texts(meta):
-        long = len(text.value) > 1000
+        # Many readers refuse what unpacks to more than a megabyte, and take it as it is.
+        long = 1000 < len(text.value) < 500_000
         if text.international:
             chunks.add_itxt(text.key, text.value, text.language, text.translated, zip=long)
         else:

@@ -102,6 +102,8 @@ def test_texts_of_a_png() -> None:
         again = decode(encode(picture, kind))
         assert again.metadata.texts == picture.metadata.texts
         picture = again
+    with Image.open(io.BytesIO(encode(picture, "png"))) as image:
+        assert len(image.text["Long"]) == 2_000_000  # it is not packed, and Pillow reads it
     assert [text.key for text in picture.metadata.texts] == ["Author", "Comment", "Long", "Title"]
     assert losses(picture, "png") == ()
     assert losses(picture, "jpeg") == ("a JPEG cannot hold its text 'Long', text 'Title'",)

@@ -64,6 +64,13 @@ class TestSizes:
         assert [n % 8 for n in padded.shape[:2]] == [0, 0]
         np.testing.assert_array_equal(padded[inside], scene(*size))
 
+    @pytest.mark.parametrize(("side", "expected"), [(3, 8), (8, 8), (9, 12), (12, 12), (16, 16)])
+    def test_no_more_than_what_is_needed(self, side: int, expected: int) -> None:
+        rule = Pad(4, "reflect", "bottom_right", smallest=8)
+        padded, inside = pad(scene(side, 20), rule)
+        assert padded.shape[:2] == (expected, 20)
+        assert inside == (slice(0, side), slice(0, 20))
+
     def test_pad_without_a_rule(self) -> None:
         padded, inside = pad(scene(5, 7), None)
         assert padded[inside].shape == (5, 7, 3)

@@ -17,6 +17,7 @@ from typing import Any
 import folders
 import numpy as np
 import onnx
+import picture_model
 import pytest
 import shouting_model
 from shell import python
@@ -289,6 +290,12 @@ class TestPrecision:
         assert caught.value.hint == "en-de has: auto, fp32, int8"
 
 
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 class TestSession:
     """The real ONNX Runtime, on the CPU."""
 
@@ -299,6 +306,19 @@ class TestSession:
     @pytest.fixture
     def shout(self, tmp_path: Path) -> Model:
         return open_model(shouting_model.write_model(tmp_path / "shout"))
+
+    def test_gives_memory_back(self, tmp_path: Path) -> None:
+        """What a run has taken stays in the arena, until it is released."""
+        path = picture_model.write_model(tmp_path / "m", "cyclegan", picture_model.convolutions())
+        session = open_session(open_model(path), "generate", RuntimeOptions("cpu", threads=1))
+        small = {"image": np.zeros((1, 8, 8, 3), np.uint8)}
+        session.run({"image": np.zeros((1, 1024, 1024, 3), np.uint8)})
+        before = resident()
+        session.run(small)
+        kept = resident()
+        session.release(small)
+        assert kept > before - (100 << 20)
+        assert resident() < kept - (100 << 20)
 
     def test_runs_and_tells_its_names(self, shout: Model) -> None:
         session = open_on(shout)

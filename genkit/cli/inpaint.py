@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli.masks import Mask, mask_for, without_masks
+from genkit.cli.masks import Mask, mask_for, stamp_of, without_masks
 from genkit.cli.masks import read_mask as _read_mask
 from genkit.cli.options import (
     DeviceOption,
@@ -54,6 +54,8 @@ TASK = ROLE = "inpaint"
 SAY_WHERE = "--mask FILE, --box X,Y,W,H or --color '#RRGGBB'"
 LOSSY_TOLERANCE = 32
 """How far from a color a channel may be in a JPEG, which changes all of them a little."""
+LOSSY_EDGE = 2
+"""Pixels by which the edge of such a color is blurred into what is around it."""
 ONE_READER = Lock()
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -90,7 +92,8 @@ def inpaint(
             max=255,
             metavar="N",
             help="How far from --color each of red, green and blue may be.",
-            show_default=f"0; {LOSSY_TOLERANCE} in a JPEG or a lossy WebP",
+            show_default=f"0; in a JPEG or a lossy WebP {LOSSY_TOLERANCE}, and {LOSSY_EDGE} pixels "
+            "around are filled too",
         ),
     ] = None,
     mask_invert: Annotated[
@@ -182,7 +185,8 @@ def inpaint(
     if mask is not None:
         jobs, masks = without_masks(jobs, mask, inputs or ())
         if masks:
-            streams.tell(f"{len(masks)} of the inputs are masks, and not filled: {masks[0]} ...")
+            rest = f" and {len(masks) - 1} more are masks" if len(masks) > 1 else " is a mask"
+            streams.tell(f"{masks[0]}{rest}, and not filled")
     found = find(TASK, model)
     made = made_by(found, ROLE, precision=precision, **options_of(holes))
     opened: list[Inpainter] = []
@@ -325,6 +329,7 @@ class Holes:
         import numpy as np
 
         from genkit.pixels import eight_bits
+        from genkit.tasks.inpaint import dilate
 
         pixels = eight_bits(picture.pixels)
         channels = [pixels] * 3 if picture.is_grey else [pixels[..., i] for i in range(3)]
@@ -338,6 +343,9 @@ class Holes:
         count, name = int(hole.sum()), "#{:02x}{:02x}{:02x}".format(*color)
         within = f" within {tolerance}" if tolerance else ""
         matched = f"{count:,} pixels have the color {name}{within}"
+        if picture.is_lossy and self.tolerance is None and count:
+            hole = dilate(hole, LOSSY_EDGE)
+            matched += f", and {LOSSY_EDGE} more around them are filled"
         if count:
             return hole, matched, None
         row, column = np.unravel_index(far.argmin(), far.shape)
@@ -358,7 +366,7 @@ def _mask_of(source: Source, mask: Path, invert: bool) -> Mask:
     if mask.is_dir():
         return _read_mask.__wrapped__(path, invert)
     with ONE_READER:
-        return _read_mask(path, invert)
+        return _read_mask(path, invert, stamp_of(path))
 
 
 def parse_box(text: str) -> tuple[int, int, int, int]:

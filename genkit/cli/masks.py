@@ -17,8 +17,9 @@ from genkit.targets import Job
 if TYPE_CHECKING:
     from genkit.pixels import Samples
 
-__all__ = ["Mask", "mask_for", "read_mask", "without_masks"]
+__all__ = ["Mask", "mask_for", "read_mask", "stamp_of", "without_masks"]
 
+Stamp = tuple[int, int, int]
 APART = "put masks into a folder of their own, each with the name of its picture"
 
 
@@ -34,9 +35,9 @@ class Mask:
 
 
 @lru_cache(maxsize=1)
-def read_mask(path: Path, invert: bool) -> Mask:
-    """Read a mask. What is transparent in it is no hole, whether white or black is one. Raises
-    InputError.
+def read_mask(path: Path, invert: bool, stamp: Stamp | None = None) -> Mask:
+    """Read a mask. What is transparent in it is no hole, whether white or black is one; ``stamp``
+    tells a file that has changed. Raises InputError.
     """
     import numpy as np
 
@@ -57,6 +58,15 @@ def read_mask(path: Path, invert: bool) -> Mask:
         return Mask(path, brightness, False)
     seen = brightness.astype(np.float32) * picture.alpha / most
     return Mask(path, np.rint(seen).astype(brightness.dtype), not (picture.alpha == most).all())
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What changes when a file does."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # reading it will say why
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def mask_for(source: Source, mask: Path) -> Path:
@@ -94,7 +104,8 @@ def without_masks(
     folder = mask.is_dir()
     kept, masks = [], []
     for job in jobs:
-        if job.target is not None and _lies_in(job.target, place):
+        beside = mask / job.source.place.parent if folder else mask
+        if job.target is not None and _same(job.target.parent if folder else job.target, beside):
             raise UsageError(
                 f"{job.target} is {'among the masks' if folder else 'the mask'}, and no place "
                 "for a result",
@@ -103,8 +114,13 @@ def without_masks(
         path = job.source.path
         if path is None or str(path) in named or not _lies_in(path, place):
             kept.append(job)
-        elif folder and _lies_in(_root(job.source, path), place):
+            continue
+        root = os.path.realpath(_root(job.source, path))
+        if folder and root == place:
             raise UsageError(f"{mask} holds masks, and is searched for pictures too", hint=APART)
+        # A folder of pictures below that of the masks is one of pictures.
+        if folder and _lies_in(Path(root), place):
+            kept.append(job)
         else:
             masks.append(path)
     return kept, masks

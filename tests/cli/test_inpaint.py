@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from shell import genkit
 
+from genkit.cli import masks
 from genkit.cli.app import main
 from genkit.images import Picture, decode, encode
 from genkit.streams import Streams
@@ -201,6 +202,185 @@ class TestRefusals:
         code, _, err = run("a.png", "-o", "b.png", *args)
         assert code == 2
         assert err.startswith(f"genkit: {message}")
+
+
+class TestNothingSelected:
+    """A copy is written, and a line says why, and what to do."""
+
+    def copied(self, run: Genkit, *args: str, source: str = "a.png") -> str:
+        code, out, err = run(source, "-o", "b.png", *args)
+        assert (code, out) == (0, b"")
+        assert err.startswith(f"genkit: warning: {source}: ")
+        np.testing.assert_array_equal(
+            decode(Path("b.png").read_bytes()).pixels, decode(Path(source).read_bytes()).pixels
+        )
+        return err
+
+    def test_a_black_mask(self, run: Genkit) -> None:
+        Image.fromarray(MASK * 0).save("m.png")
+        err = self.copied(run, "--mask", "m.png")
+        assert "its mask m.png selects nothing: it is black everywhere; holes are white;" in err
+
+    def test_a_white_mask_inverted(self, run: Genkit) -> None:
+        Image.fromarray(MASK | 255).save("m.png")
+        err = self.copied(run, "--mask", "m.png", "--mask-invert")
+        assert "it is white everywhere; leave out --mask-invert" in err
+
+    @pytest.mark.parametrize(
+        ("level", "said"),
+        [
+            (np.uint8(1), "has 1, and"),
+            (np.uint16(1), "has 1 of 65,535, and"),
+            (np.uint8(127), "127"),
+        ],
+    )
+    def test_a_map_of_labels(self, run: Genkit, level: Any, said: str) -> None:
+        Image.fromarray(np.where(HOLE, level, level * 0)).save("m.png")
+        err = self.copied(run, "--mask", "m.png")
+        assert f"{said}" in err
+        assert "--mask-threshold 0 fills all that is not black" in err
+        assert run("a.png", "--mask", "m.png", "--mask-threshold", "0", "-o", "c.png").err == ""
+        expect("c.png", HOLE)
+
+    def test_black_strokes_on_nothing(self, run: Genkit) -> None:
+        strokes = np.dstack([PIXELS * 0, MASK])
+        Image.fromarray(strokes).save("m.png")
+        assert "add --mask-invert to fill it" in self.copied(run, "--mask", "m.png")
+        assert run("a.png", "--mask", "m.png", "--mask-invert", "-o", "c.png").err == ""
+        expect("c.png", HOLE)
+
+    def test_a_colour_that_is_not_there(self, run: Genkit) -> None:
+        err = self.copied(run, "--color", "#ffffff")
+        assert "no pixel has the color #ffffff; the nearest is #" in err
+        assert "--color-tolerance " in err
+
+    def test_what_is_hardly_transparent(self, run: Genkit) -> None:
+        Path("veil.png").write_bytes(encode(Picture(PIXELS, 255 - MASK // 8), "png"))
+        assert "--mask-threshold 0 fills all" in self.copied(run, source="veil.png")
+
+    def test_what_is_opaque_says_as_little_as_what_has_no_alpha(self, run: Genkit) -> None:
+        Path("full.png").write_bytes(encode(Picture(PIXELS, MASK | 255), "png"))
+        code, _, err = run("full.png", "-o", "b.png")
+        assert code == 1
+        assert "full.png: nothing says where its holes are: none of it is transparent\nhint" in err
+
+    def test_the_record_has_it(self, run: Genkit) -> None:
+        Image.fromarray(MASK * 0).save("m.png")
+        (warning,) = json.loads(run("a.png", "--mask", "m.png", "-o", "b.png", "--json").out)[
+            "warnings"
+        ]
+        assert "selects nothing" in warning
+
+
+class TestColors:
+    def test_how_many_pixels_is_told(self, run: Genkit) -> None:
+        pixels = PIXELS.copy()
+        pixels[HOLE] = (255, 0, 255)
+        Path("pink.png").write_bytes(encode(Picture(pixels), "png"))
+        code, _, err = run("pink.png", "--color", "#ff00ff", "-o", "b.png")
+        assert (code, err) == (0, "genkit: pink.png: 75 pixels have the color #ff00ff\n")
+
+    def test_a_jpeg_is_not_exact(self, run: Genkit) -> None:
+        smooth = np.full((96, 96, 3), (40, 120, 60), np.uint8)
+        smooth[32:64, 32:64] = (255, 0, 255)
+        Image.fromarray(smooth).save("pink.jpg", quality=80)
+        err = run("pink.jpg", "--color", "#ff00ff", "-o", "b.png").err
+        assert err == (
+            "genkit: pink.jpg: 900 pixels have the color #ff00ff within 32, and 2 more around "
+            "them are filled\n"
+        )
+        left = decode(Path("b.png").read_bytes()).pixels.astype(int) - (255, 0, 255)
+        assert np.abs(left).max(-1).min() > 100  # nothing of it is left, not even at its edge
+        exact = run("pink.jpg", "--color", "#ff00ff", "--color-tolerance", "0", "-o", "c.png").err
+        assert "pink.jpg: 900" not in exact
+
+    def test_a_tolerance_without_a_color(self, run: Genkit) -> None:
+        code, _, err = run("a.png", "--color-tolerance", "3", "--box", "1,1,2,2", "-o", "b.png")
+        assert (code, err.startswith("genkit: --color-tolerance is for --color")) == (2, True)
+
+
+class TestMasksAmongPictures:
+    @pytest.fixture
+    def folder(self, run: Genkit) -> Path:
+        (path := Path("in")).mkdir()
+        (path / "a.png").write_bytes(Path("a.png").read_bytes())
+        return path
+
+    def test_a_folder_of_masks_below(self, run: Genkit, folder: Path) -> None:
+        (folder / "masks").mkdir()
+        Image.fromarray(MASK).save(folder / "masks" / "a.png")
+        code, _, err = run("-r", "in", "--mask", "in/masks", "-o", "out")
+        assert (code, err) == (0, "genkit: in/masks/a.png is a mask, and not filled\n")
+        expect("out/a.png", HOLE)
+        assert not Path("out/masks").exists()
+
+    def test_one_mask_beside_its_pictures(self, run: Genkit, folder: Path) -> None:
+        Image.fromarray(MASK).save(folder / "hole.png")
+        assert run("in", "--mask", "in/hole.png", "-o", "out").code == 0
+        assert [path.name for path in Path("out").iterdir()] == ["a.png"]
+
+    def test_masks_in_the_same_folder(self, run: Genkit, folder: Path) -> None:
+        code, _, err = run("in", "--mask", "in", "-o", "out")
+        assert code == 2
+        assert err.startswith("genkit: in holds masks, and is searched for pictures too\nhint: put")
+
+    def test_pictures_and_results_in_folders_below_that_of_the_masks(
+        self, run: Genkit, folder: Path
+    ) -> None:
+        Image.fromarray(MASK).save("a.tiff")
+        Path("a.png").unlink()
+        assert run("in", "--mask", ".", "-o", "out") == (0, b"", "")
+        expect("out/a.png", HOLE)
+
+    def test_results_among_the_masks(self, run: Genkit, folder: Path) -> None:
+        Path("m").mkdir()
+        Image.fromarray(MASK).save("m/a.tiff")
+        code, _, err = run("in", "--mask", "m", "-o", "m")
+        assert (code, err.startswith("genkit: m/a.png is among the masks, and no")) == (2, True)
+
+    def test_a_picture_that_is_its_own_mask(self, run: Genkit, folder: Path) -> None:
+        for mask in ("in/a.png", "in"):
+            code, _, err = run("in/a.png", "--mask", mask, "-o", "b.png")
+            assert code == 1
+            assert "its mask would be the picture itself" in err
+            assert not Path("b.png").exists()
+
+    @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+    def test_a_result_in_the_place_of_a_mask(self, run: Genkit, overwrite: list[str]) -> None:
+        before = Path("mask.png").read_bytes()
+        code, _, err = run("a.png", "--mask", "mask.png", "-o", "mask.png", *overwrite)
+        assert (code, err.startswith("genkit: mask.png is the mask, and no place")) == (2, True)
+        assert Path("mask.png").read_bytes() == before
+
+    def test_masks_of_a_folder_are_not_kept_in_memory(self, run: Genkit, folder: Path) -> None:
+        Path("m").mkdir()
+        for i in range(5):
+            (folder / f"{i}.png").write_bytes(Path("a.png").read_bytes())
+            Image.fromarray(MASK).save(f"m/{i}.png")
+        Image.fromarray(MASK).save("m/a.png")
+        assert run("in", "--mask", "m", "-o", "out").code == 0
+        assert masks.read_mask.cache_info().currsize <= 1
+
+
+class TestMetadata:
+    def test_it_is_kept_and_can_be_left_out(self, run: Genkit) -> None:
+        exif = Image.Exif()
+        exif[0x8298] = "me"
+        Image.fromarray(PIXELS).save("a.jpg", exif=exif, dpi=(300, 300))
+        assert run("a.jpg", "--box", "1,1,3,3", "-o", "b.jpg").err == ""
+        kept = Image.open(io.BytesIO(Path("b.jpg").read_bytes()))
+        assert (kept.getexif()[0x8298], kept.info["dpi"]) == ("me", (300, 300))
+        run("a.jpg", "--box", "1,1,3,3", "-o", "c.jpg", "--strip-metadata")
+        stripped = Image.open(io.BytesIO(Path("c.jpg").read_bytes()))
+        assert 0x8298 not in stripped.getexif()
+
+    def test_what_a_format_cannot_hold_is_told(self, run: Genkit) -> None:
+        Path("t.png").write_bytes(encode(Picture(PIXELS, MASK), "png"))
+        code, _, err = run("t.png", "--box", "1,1,3,3", "-o", "b.jpg")
+        assert (code, err) == (
+            0,
+            "genkit: warning: t.png: a JPEG has no transparency: it is laid on white\n",
+        )
 
 
 def test_json(run: Genkit) -> None:

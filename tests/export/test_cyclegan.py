@@ -14,7 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genkit import load
+from genkit.card import Pad
 from genkit.errors import InputError, ModelError
+from genkit.images import Picture
 from genkit.model import open_model
 from genkit_export import cyclegan, export_checkpoint, picture_graph, to_onnx
 from genkit_export.architectures.cyclegan import (
@@ -265,6 +268,35 @@ class TestExport:
             expected = (network(x).permute(0, 2, 3, 1) + 1) * 127.5
         assert np.abs(result - expected.numpy()).max() < 0.51
         assert result.std() > 10
+
+    @pytest.mark.parametrize("size", [(68, 100), (64, 92), (70, 99), (6, 20)])
+    def test_the_grid_of_the_network_starts_where_the_authors_has_it(
+        self, tmp_path: Path, size: tuple[int, int]
+    ) -> None:
+        """They run multiples of 4 as they are; anything else is filled up at its end."""
+        network = lively(ResnetGenerator(ResnetConfig(4, 1))).half().float()
+        folder = export_checkpoint(write_checkpoint(tmp_path, "cyclegan", network), tmp_path / "m")
+        pixels = picture_graph.noise(1, *size, 3)[0].numpy()
+        result = load("cyclegan", str(folder), device="cpu", threads=1)(Picture(pixels)).pixels
+        height, width = size
+        more = max(-height % 4, 8 - height), max(-width % 4, 8 - width)
+        padded = np.pad(pixels, ((0, max(more[0], 0)), (0, max(more[1], 0)), (0, 0)), "reflect")
+        with torch.no_grad():
+            x = torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 127.5 - 1
+            expected = (network(x)[0].permute(1, 2, 0) + 1) * 127.5
+        assert np.abs(result - expected.clamp(0, 255).numpy()[:height, :width]).max() < 0.51
+
+    def test_a_checkpoint_that_states_an_older_padding(self, tmp_path: Path) -> None:
+        network = lively(ResnetGenerator(ResnetConfig(4, 1)))
+        path = write_checkpoint(tmp_path, "cyclegan", network)
+        stated = own.describe(own.read(path))
+        assert stated is not None
+        old = {"multiple": 8, "mode": "reflect", "side": "both"}
+        card = {**stated.card, "image": {"resize": {"mode": "none"}, "pad": old}}
+        own.write(path, network, own.Description("cyclegan", stated.config, card))
+        image = open_model(export_checkpoint(path, tmp_path / "m")).card.image
+        assert image is not None
+        assert image.pad == Pad(4, "reflect", "bottom_right", 8)
 
     def test_the_smallest_picture(self, tmp_path: Path) -> None:
         network = lively(ResnetGenerator(ResnetConfig(4, 1)))

@@ -12,9 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genkit.card import Pad
 from genkit.errors import InputError
 from genkit.model import open_model
 from genkit_export import export_checkpoint, inspect_checkpoint
+from genkit_export.architectures.inpaint import LamaConfig
+from genkit_export.inpaint import image_section
 from genkit_export.parity import Graph
 from genkit_export.picture_graph import noise
 
@@ -189,7 +192,10 @@ def test_pictures_are_those_of_the_authors(tmp_path: Path) -> None:
     weights = filled(shapes())
     lightning(weights, tmp_path / "best.ckpt")
     folder = export_checkpoint(tmp_path / "best.ckpt", tmp_path / "model", name="big-lama")
-    graph = Graph(open_model(folder).graph("inpaint", "fp32"))
+    model = open_model(folder)
+    assert model.card.image is not None
+    assert model.card.image.pad == Pad(8, "symmetric", "bottom_right", 8)  # pad_out_to_modulo: 8
+    graph = Graph(model.graph("inpaint", "fp32"))
     for size in ((24, 40), (40, 16)):
         image, mask = noise(1, *size, 3), noise(1, *size, 1)
         (result,) = graph.run(["result"], image=image.numpy(), mask=mask.numpy())
@@ -200,6 +206,16 @@ def test_pictures_are_those_of_the_authors(tmp_path: Path) -> None:
         expected = (made * hole + x * (1 - hole)).permute(0, 2, 3, 1) * 255
         assert np.abs(result - expected.numpy()).max() < 0.5 + 1e-4 * 255
         assert result[mask[..., 0].numpy() > 127].std() > 2
+
+
+def test_big_lama_is_padded_as_by_its_authors() -> None:
+    section = image_section(LamaConfig())
+    assert section["pad"] == {
+        "mode": "symmetric",
+        "multiple": 8,
+        "side": "bottom_right",
+        "smallest": 16,
+    }
 
 
 def test_big_lama_has_its_size(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import genkit.tasks.cyclegan as task
 from genkit import load
 from genkit.errors import InputError, UsageError
 from genkit.images import Picture
+from genkit.metadata import Metadata
 from genkit.model import open_model
 from genkit.runtime import RuntimeOptions
 from genkit.tasks.cyclegan import PictureTranslator, side_by_side
@@ -100,6 +101,17 @@ def test_alpha_is_kept_and_hidden_colours_do_not_reach_the_network(make: Make) -
     np.testing.assert_array_equal(after.alpha, alpha)
 
 
+def test_depth_and_metadata_are_kept_and_grey_comes_out_in_colour(make: Make) -> None:
+    translate, _ = make()
+    said = Metadata(comment=b"mine")
+    deep = np.full((24, 40), 1000, np.uint16)
+    after = translate(Picture(deep, deep, metadata=said))
+    assert after.pixels.shape == (24, 40, 3)
+    assert set(np.unique(after.pixels)) == {(255 - 4) * 257}
+    np.testing.assert_array_equal(after.alpha, deep)
+    assert after.metadata is said
+
+
 class TestTiles:
     def test_large_pictures_are_run_in_tiles(self, make: Make) -> None:
         translate, session = make()
@@ -127,6 +139,13 @@ class TestTiles:
             after = translate(before)
         assert [str(w.message).split()[8] for w in warned] == ["200", "96"]
         np.testing.assert_array_equal(after.pixels, 255 - before.pixels)
+
+    @pytest.mark.filterwarnings("ignore:not enough memory")
+    def test_memory_is_given_back_before_less_is_tried(self, make: Make) -> None:
+        translate, session = make()
+        session.most = 100 * 100
+        translate(picture(300, 400))
+        assert [feeds["image"].shape for feeds in session.released] == [(1, 8, 8, 3)] * 2
 
     @pytest.mark.filterwarnings("ignore:not enough memory")
     def test_no_memory_at_all(self, make: Make) -> None:

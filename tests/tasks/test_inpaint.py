@@ -19,7 +19,7 @@ from genkit.images import Picture
 from genkit.model import open_model
 from genkit.pixels import resize
 from genkit.runtime import RuntimeOptions
-from genkit.tasks.inpaint import Inpainter, dilate
+from genkit.tasks.inpaint import Inpainter, dilate, threshold
 
 Make = Callable[..., tuple[Inpainter, NegativeSession]]
 
@@ -173,6 +173,49 @@ def test_a_hole_that_is_everything(make: Make) -> None:
     fill, _ = make()
     with pytest.raises(InputError, match="covers the whole picture"):
         fill(picture(), hole((40, 60), (0, 0, 40, 60)))
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3)])
+def test_sixteen_bits_stay_as_they_are_outside_of_the_hole(make: Make, shape: Any) -> None:
+    fill, _ = make()
+    deep = np.random.default_rng(0).integers(0, 65536, shape, np.uint16)
+    before, where = (
+        Picture(deep, alpha=deep.reshape(40, 60, -1)[..., 0]),
+        hole((40, 60), (3, 5, 10, 20)),
+    )
+    after = fill(before, where)
+    assert after.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(after.pixels[~where], deep[~where])
+    expected = 255 - (deep.astype(int) + 128) // 257
+    np.testing.assert_array_equal(after.pixels[where], expected[where] * 257)
+    assert before.alpha is not None
+    np.testing.assert_array_equal(after.alpha, np.where(where, 65535, before.alpha))
+
+
+def test_grey_stays_grey(make: Make) -> None:
+    fill, _ = make()
+    grey = np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8)
+    where = hole((40, 60), (3, 5, 10, 20))
+    np.testing.assert_array_equal(
+        fill(Picture(grey), where).pixels, np.where(where, 255 - grey, grey)
+    )
+
+
+def test_no_memory_is_an_error_of_the_picture_and_given_back(make: Make) -> None:
+    fill, session = make()
+    session.most = 10
+    with pytest.raises(InputError, match="around its largest hole does not fit into memory"):
+        fill(picture(), hole((40, 60), (3, 5, 10, 20)))
+    assert [feeds["mask"].shape for feeds in session.released] == [(1, 8, 8, 1)]
+
+
+@pytest.mark.parametrize("level", [0, 127, 254])
+def test_thresholds_of_eight_and_sixteen_bits(level: int) -> None:
+    mask = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(threshold(mask, level), mask > level)
+    deep = mask.astype(np.uint16) * 257
+    np.testing.assert_array_equal(threshold(deep, level), mask > level)
+    assert threshold(np.array([[1]], np.uint16), 0).all()
 
 
 @pytest.mark.parametrize("pixels", [1, 3, 100])

@@ -164,13 +164,15 @@ class LamaConfig:
 
     @property
     def multiple(self) -> int:
-        """What both sides of a picture must be a multiple of."""
-        return int(2**self.downs)
+        """What both sides of a picture are a multiple of: 8 with the authors (`pad_out_to_modulo`),
+        even where half sizes need less.
+        """
+        return int(max(2**self.downs, 8))
 
     @property
     def smallest(self) -> int:
         """The shortest side: the blocks reflect pixels beyond an edge and need two of them."""
-        return 2 * self.multiple
+        return int(2 ** (self.downs + 1))
 
 
 class Lama(nn.Module):
