@@ -18,6 +18,7 @@ from genkit.card import (
     FORMAT,
     PRECISIONS,
     Card,
+    FileFacts,
     GraphFile,
     ImageSpec,
     Interface,
@@ -42,6 +43,11 @@ PAD_MODES = ("reflect", "symmetric", "edge", "constant")
 PAD_SIDES = ("bottom_right", "both")
 SHA256 = r"[0-9a-f]{64}"
 SECTIONS = ("text", "image", "latent")
+FILES = "files"
+"""The files that are no graphs. Optional: cards from before it do not tell of them."""
+NAME = r"[A-Za-z0-9][\w.+-]*"
+"""What a model can be called: it is a folder's name, too."""
+NAME_RULE = "a name without spaces or slashes"
 COMPUTED = "bf16"
 """A precision that an fp32 file can be computed in: see Card.export."""
 REQUIRED = (
@@ -99,14 +105,14 @@ def parse_card(data: object) -> Card:
     root = Field(data)
     _check_format(root.object(("format", "task"), more=True)["format"])
     task = TASKS[root.object(("task",), more=True)["task"].one_of(TASKS)]
-    fields = root.object((*REQUIRED, task.section), ("tags", *SECTIONS))
+    fields = root.object((*REQUIRED, task.section), ("tags", FILES, *SECTIONS))
     fields[task.section].object(task.fields, more=True)
     graphs = _graphs(fields["graphs"], task)
     defaults = fields["default_precision"].table(KINDS, required=("cpu",))
     card = Card(
         format=FORMAT,
         task=fields["task"].text(),
-        name=fields["name"].matching(r"[A-Za-z0-9][\w.+-]*", "a name without spaces or slashes"),
+        name=fields["name"].matching(NAME, NAME_RULE),
         architecture=fields["architecture"].text(),
         description=fields["description"].text(),
         license=fields["license"].text(),
@@ -122,7 +128,9 @@ def parse_card(data: object) -> Card:
         latent=optional(fields, "latent", _latent, None),
         origin=_origin(fields["origin"]),
         export=_export(fields["export"], graphs),
+        file_facts=optional(fields, FILES, _files, {}),
     )
+    _check_files(fields, card)
     for kind, default in defaults.items():
         default.one_of(card.precisions(task.role, kind))
     return card
@@ -157,6 +165,29 @@ def _graph_file(field: Field) -> GraphFile:
         size=fields["size"].integer(1),
         sha256=fields["sha256"].matching(SHA256, "64 hexadecimal digits"),
     )
+
+
+def _files(field: Field) -> dict[str, FileFacts]:
+    """Size and hash of files that are no graphs, by their names."""
+    files = {}
+    for name, facts in field.table().items():
+        Field(name, facts.path).file_name()
+        values = facts.object(("size", "sha256"))
+        files[name] = FileFacts(
+            size=values["size"].integer(),
+            sha256=values["sha256"].matching(SHA256, "64 hexadecimal digits"),
+        )
+    return files
+
+
+def _check_files(fields: Mapping[str, Field], card: Card) -> None:
+    """A card that tells of files tells of all, and of each once."""
+    graphs = {graph.file for graph in card.all_graphs()}
+    for name in card.file_facts:
+        if name in graphs:
+            fields[FILES].fail(f"{name} is a graph")
+    if FILES in fields:
+        fields[FILES].table(required=card.unhashed())
 
 
 def _interface(field: Field) -> Interface:

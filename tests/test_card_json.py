@@ -20,6 +20,9 @@ Path_ = tuple[str | int, ...]
 OPTIONAL = {
     ("*", "origin.limitations"),
     ("*", "tags"),
+    ("*", "files"),
+    ("translate", "export.tolerances"),
+    ("translate", "export.tolerances.int8"),
     ("*", "default_precision.cuda"),
     ("*", "default_precision.openvino"),
     ("*", "text.tokenizer.target"),

@@ -14,7 +14,8 @@ from genkit.model import user_models
 
 from .checkpoints.genkit import Description
 from .checkpoints.layout import Layout, Loaded, Setting, Settings
-from .folder import keep_only, new_folder, write_card
+from .folder import keep_only, write_card
+from .new_folder import new_folder
 from .read import Checkpoint, read
 from .recognise import choose_prefix, recognise
 from .registry import ARCHITECTURES, LAYOUTS, Architecture
@@ -115,7 +116,7 @@ def export(
             exported = keep_only("int8", exported, folder)
         for file, content in loaded.files.items():
             (folder / file).write_bytes(content)
-        write_card(folder, fields, exported)
+        write_card(folder, fields, exported, loaded.files)
     return out
 
 
