@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,10 @@ from genkit.card import (
     TextSpec,
     TokenizerFiles,
 )
-from genkit.errors import CardError
+from genkit.errors import CardError, UsageError
 from genkit.fields import Field, optional
 
-__all__ = ["TASKS", "TaskSpec", "parse_card", "read_card"]
+__all__ = ["TASKS", "TaskSpec", "check_name", "name_like", "parse_card", "read_card"]
 
 KINDS = ("cpu", "cuda", "openvino")
 DTYPES = ("bool", "uint8", "int32", "int64", "float16", "float32")
@@ -98,6 +99,21 @@ def read_card(path: Path) -> Card:
         return parse_card(data)
     except CardError as error:
         raise CardError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for what no model can be called."""
+    if not re.fullmatch(NAME, name):
+        raise UsageError(
+            f"a model cannot be called {name!r}: it needs {NAME_RULE}",
+            hint=f"for example {name_like(name, 'my-model')}",
+        )
+
+
+def name_like(text: str, otherwise: str) -> str:
+    """A name for a model that is as near to a text as names can be."""
+    name = re.sub(r"^[^A-Za-z0-9]+|[^\w.+-]+", "-", text).strip("-_.+")
+    return name if re.fullmatch(NAME, name) else otherwise
 
 
 def parse_card(data: object) -> Card:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import stat
 import sys
@@ -23,7 +24,7 @@ from genkit.errors import GenkitError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Streams", "atomic_file", "captured_output", "json_line"]
+__all__ = ["Streams", "atomic_file", "captured_output", "flush_c", "json_line"]
 
 PROGRAM = "genkit"
 
@@ -163,7 +164,20 @@ def json_line(record: Mapping[str, Any]) -> bytes:
     A file name that is no UTF-8 has its stray bytes as lone surrogates; they are written as
     JSON's own escapes (``\\udcff``), so the line stays valid and the name can be told again.
     """
-    return (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    try:
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # JSON has no NaN and no infinity
+        text = json.dumps(_finite(record), ensure_ascii=False)
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _finite(value: Any) -> Any:
+    """A value with null for the numbers that JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager
@@ -214,11 +228,11 @@ def captured_output() -> Iterator[Callable[[], str]]:
     with tempfile.TemporaryFile(buffering=0) as sink:
 
         def caught() -> str:
-            _flush_c()
+            flush_c()
             sink.seek(0)
             return sink.read().decode("utf-8", "replace")
 
-        _flush_c()
+        flush_c()
         saved = {descriptor: os.dup(descriptor) for descriptor in (1, 2) if _is_open(descriptor)}
         text = io.TextIOWrapper(sink, "utf-8", write_through=True)
         try:
@@ -227,7 +241,7 @@ def captured_output() -> Iterator[Callable[[], str]]:
             with redirect_stdout(text), redirect_stderr(text):
                 yield caught
         finally:
-            _flush_c()
+            flush_c()
             text.detach()
             for descriptor, copy in saved.items():
                 os.dup2(copy, descriptor)
@@ -247,7 +261,7 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def _flush_c() -> None:
+def flush_c() -> None:
     """Empty the buffers of the C library, which lie below those of Python."""
     if os.name == "posix":
         import ctypes

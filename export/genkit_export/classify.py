@@ -13,7 +13,7 @@ from .architectures.swin import Swin, SwinConfig
 from .architectures.vit import ViT, ViTConfig
 from .checkpoints.genkit import Description
 from .folder import Exported, save_graph
-from .parity import Graph, check, largest
+from .parity import Graph, check, distance, largest
 from .picture_graph import noise
 from .resizing import fixed_size, resized
 from .to_onnx import trace
@@ -99,7 +99,7 @@ def _save(module: PictureClassifier, output: str, size: Sequence[int], path: Pat
     for batch in BATCHES:
         image = noise(batch, *size, 3)
         (found,) = graph.run([output], image=image.numpy())
-        differences.append(float((torch.from_numpy(found) - module(image)).abs().max()))
+        differences.append(distance(found, module(image)))
     worst = largest(differences)
     check(path.name, worst, TOLERANCE)
     return worst

@@ -14,7 +14,7 @@ from .quantize import StaticInt8
 
 TOLERANCE = 1e-4
 """Largest difference of a score or a log probability, in float32."""
-INT8_TOLERANCE = 1.5
+INT8_TOLERANCE = 1.0
 """The same in int8, for random texts, which are further from what it was calibrated for than any
 real one: above it, eight bits do not stand for this network any more. Of the shipped networks,
 translate has 0.26 and fill 0.65."""
@@ -49,11 +49,14 @@ class TextGraph:
 
         differences: dict[str, float] = {}
         for precision, name in files.items():
-            graph = Graph(folder / name)
+            graph = Graph(folder / name, text=True)
             worst = largest(self.difference(graph, shape) for shape in SHAPES)
             differences[precision] = worst
             report(f"{name}: {self.what} differ from PyTorch's by at most {worst:.1e}")
-            check(name, worst, INT8_TOLERANCE if precision == "int8" else TOLERANCE)
+            if precision == "int8":
+                check(name, worst, INT8_TOLERANCE, "--precision fp32 leaves it out")
+            else:
+                check(name, worst, TOLERANCE)
         meanings = {name: text for name, (_, _, text) in self.signature.items()}
         return Exported(
             graphs={self.role: files},

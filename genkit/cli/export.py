@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from genkit.card_json import check_name, name_like
 from genkit.cli.options import JsonOption, QuietOption, VerboseOption, streams_of
 from genkit.errors import RuntimeUnavailableError, UsageError
+from genkit.streams import flush_c
 
 __all__ = ["app"]
 
@@ -106,22 +109,24 @@ def export(
         raise UsageError(
             f"no such precision: {precision!r}", hint=f"one of: {', '.join(PRECISIONS)}"
         )
+    if name is not None:
+        check_name(name)
     record: dict[str, Any] = {}
     folder = None
     try:
         from genkit_export import export_checkpoint, inspect_checkpoint
 
         # PyTorch's exporter prints to stdout, where only data belongs.
-        with contextlib.redirect_stdout(streams.stderr):
+        with contextlib.redirect_stdout(streams.stderr), _descriptor_to_stderr():
             path = Path(checkpoint)
             if checkpoint.startswith(HUB):
                 from genkit_export.hub import fetch, parse
 
                 repository = parse(checkpoint)
-                name = name or repository.name.rpartition("/")[2]
+                name = name or name_like(repository.name.rpartition("/")[2], "model")
                 path = fetch(repository)
             if inspect or json:
-                record = inspect_checkpoint(path, arch=arch, settings=settings)
+                record = inspect_checkpoint(path, name=name, arch=arch, settings=settings)
             if not inspect:
                 folder = export_checkpoint(
                     path,
@@ -149,6 +154,25 @@ def export(
         streams.write(f"{folder}\n")
 
 
+@contextlib.contextmanager
+def _descriptor_to_stderr() -> Iterator[None]:
+    """Send what C++ code prints to descriptor 1, past Python's streams, to descriptor 2."""
+    try:
+        saved = os.dup(1)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            flush_c()
+            os.dup2(2, 1)
+        yield
+    finally:
+        flush_c()
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
 def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -169,3 +193,5 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for note in record.get("notes", ()):
+        yield f"note: {note}"

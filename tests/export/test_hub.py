@@ -176,6 +176,22 @@ def test_a_model_of_the_hub(server: Server, environment: dict[str, str]) -> None
     assert len(server.asked) == asked
 
 
+def test_what_is_in_the_cache_can_be_had_when_the_hub_cannot_be_reached(
+    server: Server, environment: dict[str, str]
+) -> None:
+    name = "hf:somebody/horses@main"
+    expected = inspect(name, environment)
+    server.shutdown()
+    server.server_close()
+    run = inspect(name, environment)
+    assert (run.code, run.out) == (0, expected.out)
+    assert run.err.startswith("genkit: warning: cannot get hf:somebody/horses: ")
+    assert run.err.endswith("in the cache are taken (HF_HUB_OFFLINE=1 does so at once)\n")
+
+    missing = inspect("hf:somebody/else", environment)
+    assert (missing.code, missing.err.splitlines()[1]) == (1, "hint: it is not in the cache either")
+
+
 def test_what_cannot_be_had_is_one_line(server: Server, environment: dict[str, str]) -> None:
     missing = inspect("hf:somebody/else", environment)
     assert (missing.code, missing.out) == (1, "")

@@ -19,7 +19,7 @@ from genkit_export.architectures.upconv import DOUBLINGS, UpconvConfig
 from genkit_export.read import Checkpoint
 from genkit_export.sample import latent_section
 
-from .layout import Loaded, Settings, Weights, count, numbers
+from .layout import Loaded, Settings, Tensors, Weights, count, numbers
 from .zoo import output, settings_of
 
 KEYS = (
@@ -66,7 +66,7 @@ def wgan(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
     batch_norm = any(found["kind"] == "batchnorm" for found in named.values())
     places = sorted({_place(found) for found in named.values()})
     step = 3 if batch_norm else 2  # with the activation
-    renamed: Weights = {}
+    renamed: Weights = Tensors()
     for name, tensor in weights.items():
         if found := named.get(name):
             index = places.index(_place(found)) * step + (found["kind"] == "batchnorm")
@@ -89,7 +89,7 @@ def zoo(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
         "formatLayer.weight": "main.0.weight",
         "main.outlayer.weight": f"main.{3 * (layers + 1)}.weight",
     }
-    renamed: Weights = {}
+    renamed: Weights = Tensors()
     for name, tensor in weights.items():
         if found := ZOO_NAMED.fullmatch(name):
             index = 3 * int(found[2]) + (found[1] == "batchNorm")

@@ -17,7 +17,7 @@ from genkit.errors import InputError
 from genkit_export.architectures.vision import CHANNELS
 from genkit_export.read import Checkpoint
 
-from .layout import Loaded, Settings, Weights, count
+from .layout import Loaded, Settings, Tensors, Weights, count
 from .names import Names, renamed
 from .pictures import Preparation, name_classes, prepare, refuse
 
@@ -120,7 +120,7 @@ def _load(weights: Weights, checkpoint: Checkpoint, settings: Settings, layers: 
     have.
     """
     refuse(weights, UNLIKE, checkpoint)
-    weights = dict(weights)
+    weights = Tensors(weights)
     # `pool="mean"` leaves an empty class token behind; older files do not tell.
     token = weights.get("cls_token", torch.empty(0))
     if not token.numel():
