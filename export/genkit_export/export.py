@@ -14,6 +14,7 @@ from genkit.model import user_models
 
 from .checkpoints.genkit import Description
 from .checkpoints.layout import Layout, Loaded, MissingTensorError, Setting, Settings, Tensors
+from .colours import refuse_others
 from .folder import keep_only, write_card
 from .new_folder import new_folder
 from .read import Checkpoint, read
@@ -75,6 +76,7 @@ def inspect(
     if architecture not in ARCHITECTURES:
         raise InputError(f"{path} has the unknown architecture {architecture!r}")
     _check_card(loaded, name, path)
+    refuse_others(dict(loaded.config), path)
     check_numbers(loaded.weights, weights, path)
     rows = tuple(settings.list())
     with torch.device("meta"):

@@ -14,6 +14,7 @@ from .architectures.gan import Gan, GanConfig
 from .architectures.progressive import Progressive, ProgressiveConfig
 from .architectures.upconv import Upconv, UpconvConfig
 from .checkpoints.genkit import Description
+from .colours import given
 from .fold import folded
 from .folder import Exported
 from .to_onnx import save_picture_graph
@@ -31,8 +32,8 @@ AXES = {0: "batch"}
 
 class Sampler(nn.Module):
     """A generator whose pictures are as files have them: noise, and class and truncation where the
-    generator takes them, in; and twice out, (N, H, W, 3): as float32 from 0 to 255, and rounded to
-    uint8. Grey pictures get three equal channels.
+    generator takes them, in; and twice out, (N, H, W, 3), or 4 with alpha: as float32 from 0 to
+    255, and rounded to uint8. Grey pictures get three equal channels.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -44,7 +45,9 @@ class Sampler(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         conditions = [value for value in (label, truncation) if value is not None]
         x = self.network(z, *conditions).permute(0, 2, 3, 1)
-        exact = (x.expand(-1, -1, -1, 3) + 1) * 127.5
+        # Colours are expanded to themselves, as in the graphs that are shipped.
+        shown = x.expand(-1, -1, -1, 3) if x.shape[-1] == 3 else given(x)
+        exact = (shown + 1) * 127.5
         return exact, exact.round().clamp(0, 255).to(torch.uint8)
 
 
