@@ -138,6 +138,8 @@ class ImageSpec:
     pad: Pad | None
     labels: tuple[str, ...]
     """The classes that a classifier tells apart, in its order."""
+    channels: int = 3
+    """Of the picture that the graph takes: 3 are sRGB, 4 are sRGB and alpha."""
 
 
 @dataclass(frozen=True)

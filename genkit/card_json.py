@@ -261,11 +261,14 @@ def _ids_by_language(field: Field) -> dict[str, int]:
 
 
 def _image(field: Field) -> ImageSpec:
-    fields = field.object(("resize",), ("pad", "labels"))
+    fields = field.object(("resize",), ("pad", "labels", "channels"))
+    if "channels" in fields and fields["channels"].integer() not in (3, 4):
+        fields["channels"].fail(f"must be 3 or 4, is {fields['channels'].value}")
     return ImageSpec(
         resize=_resize(fields["resize"]),
         pad=optional(fields, "pad", _pad, None),
         labels=optional(fields, "labels", Field.texts, ()),
+        channels=optional(fields, "channels", Field.integer, 3),
     )
 
 

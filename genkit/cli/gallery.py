@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from genkit.channels import opaque, split
 from genkit.cli.pictures import parse_kind
 from genkit.cli.shots import Plan, Shot
 from genkit.errors import UsageError
@@ -156,7 +157,7 @@ class Gallery:
         if not plan.row_names:
             return canvas, self._encode(canvas)
         return canvas, self._encode(
-            with_labels(canvas, plan.row_names, plan.column_names, self.scale)
+            with_labels(opaque(canvas), plan.row_names, plan.column_names, self.scale)
         )
 
     def _line_up(self, plan: Plan, made: Made) -> tuple[Pixels, bytes]:
@@ -170,7 +171,8 @@ class Gallery:
                 yield pixels
 
         if plan.layout == "frames" and self.target.is_written:
-            data = encode_animation(watched(), self.target.kind, self.fps, self.quality)
+            still = (opaque(pixels) for pixels in watched())
+            data = encode_animation(still, self.target.kind, self.fps, self.quality)
         else:
             (last,) = deque(watched(), maxlen=1)
             data = self._encode(last) if self.target.is_written else b""
@@ -231,7 +233,7 @@ class Gallery:
         return path.is_file() and not self.overwrite
 
     def _encode(self, pixels: Pixels) -> bytes:
-        return encode(Picture(pixels), self.target.kind, self.quality)
+        return encode(Picture(*split(pixels)), self.target.kind, self.quality)
 
     @property
     def _draws(self) -> bool:
@@ -242,7 +244,7 @@ class Gallery:
         if self._draws:
             truecolor = os.environ.get("COLORTERM") in ("truecolor", "24bit")
             columns = shutil.get_terminal_size().columns
-            self.streams.write(half_blocks(pixels, columns, truecolor))
+            self.streams.write(half_blocks(opaque(pixels), columns, truecolor))
 
     def _record(
         self, shot: Shot, path: Path | None, *, grid: bool = False, kept: bool = False

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from genkit.channels import made_from, seen_by
 from genkit.errors import InputError, UsageError
-from genkit.images import Picture, fill_hidden
+from genkit.images import Picture
 from genkit.model import Model
 from genkit.pixels import Pixels, pad, resize, tiled
 from genkit.runtime import RuntimeOptions, open_session
@@ -50,7 +51,7 @@ class PictureTranslator:
         size: tuple[int, int] | int | None = None,
         tile: int | None = None,
     ) -> Picture:
-        """Translate a picture; its colour profile and alpha are kept.
+        """Translate a picture; its colour profile is kept, and its alpha unless the model makes one.
 
         ``size`` is that of the result, as height and width or as the longer side; None keeps
         that of the picture. The whole picture is run at once, or, where a side is longer than
@@ -61,14 +62,14 @@ class PictureTranslator:
         """
         if tile is not None and tile < SMALLEST_TILE:
             raise UsageError(f"a tile has at least {SMALLEST_TILE} pixels a side, not {tile}")
-        pixels = fill_hidden(picture.srgb(), picture.alpha)
+        pixels = seen_by(self._image.channels, picture)
         pixels = resize(pixels, _target_size(picture.size, size))
         spec = self._image.resize
         if spec.size is None:
-            return picture.with_srgb(self._run_in_parts(pixels, tile))
+            return made_from(picture, self._run_in_parts(pixels, tile))
         small = resize(pixels, spec.size, spec.interpolation, spec.antialias)
         result = self._run_in_parts(small, tile)
-        return picture.with_srgb(resize(result, (pixels.shape[0], pixels.shape[1])))
+        return made_from(picture, resize(result, (pixels.shape[0], pixels.shape[1])))
 
     def _run_in_parts(self, pixels: Pixels, tile: int | None) -> Pixels:
         longest = max(pixels.shape[:2])
@@ -90,7 +91,7 @@ class PictureTranslator:
                 )
 
     def _run(self, pixels: Pixels) -> Pixels:
-        """Pixels (H, W, 3) through the network."""
+        """Pixels (H, W, channels) through the network."""
         padded, inside = pad(pixels, self._image.pad)
         (results,) = self._session.run({"image": np.ascontiguousarray(padded[None])})
         result: Pixels = results[0][inside]
