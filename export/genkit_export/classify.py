@@ -12,6 +12,7 @@ from genkit.errors import InputError
 from .architectures.swin import Swin, SwinConfig
 from .architectures.vit import ViT, ViTConfig
 from .checkpoints.genkit import Description
+from .colours import outer, taken
 from .folder import Exported, save_graph
 from .parity import Graph, check, distance, largest
 from .picture_graph import noise
@@ -19,6 +20,8 @@ from .resizing import fixed_size, resized
 from .to_onnx import trace
 
 CLASSIFY, ATTENTION = "classify", "attention"
+MULTI_LABEL = "multi-label"
+"""Not a role: what the role classify means where labels do not exclude each other."""
 PROBABILITIES, ROLLOUT = "probabilities", "rollout"
 TOLERANCE = 1e-5
 """Largest difference of a probability, or of a patch's share of the attention."""
@@ -29,6 +32,10 @@ MEANINGS = {
         "image": "sRGB, as the card's resize leaves it",
         PROBABILITIES: "of each label of the card; their sum is 1",
     },
+    MULTI_LABEL: {
+        "image": "sRGB, as the card's resize leaves it",
+        PROBABILITIES: "of each label of the card, by itself",
+    },
     ATTENTION: {
         "image": "sRGB, as the card's resize leaves it",
         ROLLOUT: "where the class token looks: attention rollout over the patches; the sum is 1",
@@ -37,7 +44,7 @@ MEANINGS = {
 
 
 class PictureClassifier(nn.Module):
-    """A network for pictures as files have them: uint8 (N, H, W, 3) to what `look` makes of them
+    """A network for pictures as files have them: uint8 (N, H, W, 3 or 4) to what `look` makes of them
     when they are normalised.
     """
 
@@ -52,7 +59,8 @@ class PictureClassifier(nn.Module):
         self.register_buffer("offset", (-mean / std)[:, None, None])
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.look(image.permute(0, 3, 1, 2).float() * self.scale + self.offset)
+        x = taken(image, self.network.config.channels)
+        return self.look(x * self.scale + self.offset)
 
 
 def export(
@@ -65,9 +73,12 @@ def export(
     The graphs take pictures of the size of the card's resize: with a known size, positions, masks
     and biases are constants.
     """
-    size = _size(network.config, description)
+    size, multi_label = _size(network.config, description), network.config.multi_label
     looks: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
-        CLASSIFY: (PROBABILITIES, lambda x: network(x).softmax(1))
+        CLASSIFY: (
+            PROBABILITIES,
+            (lambda x: network(x).sigmoid()) if multi_label else (lambda x: network(x).softmax(1)),
+        )
     }
     if isinstance(network, ViT) and network.config.pooling == "token":
         looks[ATTENTION] = (ROLLOUT, network.rollout)
@@ -80,7 +91,7 @@ def export(
         report(f"{path.name}: {output} differ from PyTorch's by at most {worst:.1e}")
     return Exported(
         graphs=files,
-        meanings=MEANINGS,
+        meanings={**MEANINGS, CLASSIFY: MEANINGS[MULTI_LABEL if multi_label else CLASSIFY]},
         differences=differences,
         tolerance=TOLERANCE,
         default_precision={"cpu": "fp32", "cuda": "fp32"},
@@ -92,12 +103,13 @@ def _save(module: PictureClassifier, output: str, size: Sequence[int], path: Pat
     """Write a graph; returns its largest difference against PyTorch. Raises ModelError if that is
     above the tolerance.
     """
-    model = trace(module, {"image": noise(BATCHES[0], *size, 3)}, [output], {0: "batch"})
+    channels = outer(module.network.config.channels)
+    model = trace(module, {"image": noise(BATCHES[0], *size, channels)}, [output], {0: "batch"})
     save_graph(model, path)
     graph = Graph(path)
     differences = []
     for batch in BATCHES:
-        image = noise(batch, *size, 3)
+        image = noise(batch, *size, channels)
         (found,) = graph.run([output], image=image.numpy())
         differences.append(distance(found, module(image)))
     worst = largest(differences)

@@ -79,6 +79,10 @@ class Settings:
             raise InputError(f"in the configuration, {name} is {value!r}, unlike {default!r}")
         return self.read(name, value)
 
+    def is_given(self, name: str) -> bool:
+        """Whether the user says it."""
+        return name in self._given
+
     def list(self) -> list[Setting]:
         """All of them. Raises UsageError for given ones that the layout does not have."""
         for name in self._given.keys() - self._found:
