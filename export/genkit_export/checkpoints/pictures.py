@@ -166,8 +166,8 @@ def of_transformers(
     return replace(usual, **values), found
 
 
-def of_timm(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a `config.json` of timm tells. Raises InputError for what genkit does not have."""
+def of_timm(checkpoint: Checkpoint, channels: int = CHANNELS) -> dict[str, Any]:
+    """What a `config.json` of timm tells of a network of so many channels. Raises InputError for what genkit does not have."""
     path = checkpoint.path.parent / CONFIGURED
     told = checkpoint.config.get("pretrained_cfg", checkpoint.config)
     if not isinstance(told, dict):
@@ -183,10 +183,10 @@ def of_timm(checkpoint: Checkpoint) -> dict[str, Any]:
     match told.get("input_size"):
         case None:
             pass
-        case [int(), int() as height, int() as width]:
+        case [int() as count, int() as height, int() as width] if count == channels:
             found["size"] = (height, width)
         case other:
-            raise InputError(f"{path}: input_size must be [channels, height, width], not {other}")
+            raise InputError(f"{path}: input_size must be [{channels}, height, width], not {other}")
     return found
 
 

@@ -134,7 +134,8 @@ def load_timm(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> L
     size = last_window(ours)
     usual = Preparation((size, size), crop_pct=0.9 if size < 384 else 1.0)
     eps = settings.assume("norm_eps", 1e-5)
-    return load(ours, checkpoint, settings, eps, usual, of_timm(checkpoint))
+    found = of_timm(checkpoint, ours["patch_embed.proj.weight"].shape[1])
+    return load(ours, checkpoint, settings, eps, usual, found)
 
 
 def load_microsoft(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:

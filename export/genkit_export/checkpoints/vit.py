@@ -115,7 +115,7 @@ def load_timm(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> L
     }
     if "cls_token" in weights:
         config["pooling"] = _pooling(checkpoint, settings)
-    found = of_timm(checkpoint)
+    found = of_timm(checkpoint, weights["patch_embed.proj.weight"].shape[1])
     if "mean" not in found and not settings.is_given("mean"):
         settings.notes.append(
             "DeiT and MAE have the same names: theirs are --set mean="
