@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import json
+import math
 import os
 import stat
 import subprocess
@@ -40,6 +41,10 @@ class TestData:
         assert line.count(b"\n") == 1 and line.endswith(b"\n")
         assert "ü".encode() in line
         assert json.loads(line) == record
+
+    def test_numbers_that_json_does_not_have_are_null(self) -> None:
+        line = json_line({"score": math.nan, "all": [{"x": -math.inf}, 1.5], "text": "NaN"})
+        assert json.loads(line) == {"score": None, "all": [{"x": None}, 1.5], "text": "NaN"}
 
     def test_a_name_that_is_not_utf_8_is_kept(self) -> None:
         name = os.fsdecode(b"caf\xe9.jpg")
