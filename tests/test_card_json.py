@@ -29,6 +29,7 @@ OPTIONAL = {
     ("*", "text.suppress_ids"),
     ("*", "text.language_tokens"),
     ("*", "image.pad"),
+    ("cyclegan", "image.channels"),
     ("*", "latent.classes"),
     ("classify", "export.differences.classify.bf16"),
     ("translate", "graphs.translate.fp32"),
@@ -348,3 +349,27 @@ def test_a_card_that_is_read_from_a_file_names_the_file_and_the_field(tmp_path: 
     with pytest.raises(CardError) as caught:
         read_card(path)
     assert caught.value.message == f"{path}: text.pad_id: must be at least 0, is -1"
+
+
+@pytest.mark.parametrize("channels", [0, 1, 2, 5])
+def test_a_graph_takes_colours_or_colours_and_alpha(channels: int) -> None:
+    data = folders.card("cyclegan")
+    data["image"]["channels"] = channels
+    with pytest.raises(CardError, match=r"^image\.channels: must be 3 or 4"):
+        parse_card(data)
+
+
+def test_files_are_told_of_once_and_lie_inside() -> None:
+    facts = {"size": 1, "sha256": "0" * 64}
+    for name, message in (
+        ("translate.fp32.onnx", "files: translate.fp32.onnx is a graph"),
+        ("../a", "files.../a: must name a file inside"),
+    ):
+        data = folders.card("translate")
+        data["files"][name] = facts
+        with pytest.raises(CardError, match=f"^{re.escape(message)}"):
+            parse_card(data)
+    data = folders.card("translate")
+    del data["files"]["tokenizer.json"]
+    with pytest.raises(CardError, match=r"^files\.tokenizer\.json: is missing"):
+        parse_card(data)

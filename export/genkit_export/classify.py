@@ -12,7 +12,7 @@ from genkit.errors import InputError
 from .architectures.swin import Swin, SwinConfig
 from .architectures.vit import ViT, ViTConfig
 from .checkpoints.genkit import Description
-from .colours import outer, taken
+from .colours import described, outer, taken
 from .folder import Exported, save_graph
 from .parity import Graph, check, distance, largest
 from .picture_graph import noise
@@ -89,9 +89,11 @@ def export(
         worst = _save(PictureClassifier(network, look).eval(), output, size, path)
         differences[role] = {"fp32": worst}
         report(f"{path.name}: {output} differ from PyTorch's by at most {worst:.1e}")
+    meanings = {**MEANINGS, CLASSIFY: MEANINGS[MULTI_LABEL if multi_label else CLASSIFY]}
+    image = f"{described(network.config.channels)}, as the card's resize leaves it"
     return Exported(
         graphs=files,
-        meanings={**MEANINGS, CLASSIFY: MEANINGS[MULTI_LABEL if multi_label else CLASSIFY]},
+        meanings={role: {**row, "image": image} for role, row in meanings.items()},
         differences=differences,
         tolerance=TOLERANCE,
         default_precision={"cpu": "fp32", "cuda": "fp32"},

@@ -35,6 +35,11 @@ def outer(channels: int) -> int:
     return 3 if channels in (1, 3) else 4
 
 
+def described(channels: int) -> str:
+    """What a graph takes or gives for a network of so many channels, for people."""
+    return "sRGB" if outer(channels) == 3 else "sRGB and alpha"
+
+
 def refuse_others(config: dict[str, Any], path: object) -> None:
     """Raises InputError for a network of pictures that are none."""
     for name in COUNTS:

@@ -16,7 +16,7 @@ from .architectures.cyclegan import (
     with_own_statistics,
 )
 from .checkpoints.genkit import Description
-from .colours import Colorizer, given, outer, taken
+from .colours import Colorizer, described, given, outer, taken
 from .folder import Exported
 from .picture_graph import export_pictures, noise
 from .to_onnx import RESULT
@@ -24,7 +24,6 @@ from .to_onnx import RESULT
 ROLE = "generate"
 SHAPES = ((2, 2, 3), (1, 1, 1), (3, 4, 2))
 """Pictures and sides that are compared with PyTorch; sides in units of the largest multiple."""
-MEANINGS = {"image": "sRGB; sides a multiple of the card's pad", RESULT: "sRGB"}
 
 
 class PictureGenerator(nn.Module):
@@ -63,7 +62,12 @@ def export(
     def make_inputs(batch: int, height: int, width: int) -> dict[str, Tensor]:
         return {"image": noise(batch, height, width, outer(module.channels))}
 
-    return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report)
+    made = 3 if network.config.colours == "lab" else network.config.out_channels
+    meanings = {
+        "image": f"{described(module.channels)}; sides a multiple of the card's pad",
+        RESULT: described(made),
+    }
+    return export_pictures(ROLE, module, folder, make_inputs, shapes, meanings, report)
 
 
 def smallest_multiple(config: ResnetConfig | UnetConfig) -> int:

@@ -172,10 +172,15 @@ def _check_card(loaded: Loaded, name: str | None, path: Path) -> None:
 
 def _build(architecture: Architecture, path: Path, loaded: Loaded) -> nn.Module:
     """The network, without its weights, which were seen to fit. Raises InputError."""
+    problem = f"{path}: its configuration does not fit"
     try:
-        network = architecture.network(architecture.config(**loaded.config))
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise InputError(f"{path}: its configuration does not fit: {error}") from error
+        config = architecture.config(**loaded.config)
+    except (TypeError, ValueError, ZeroDivisionError) as error:  # TypeError: an unknown field
+        raise InputError(f"{problem}: {error}") from error
+    try:
+        network = architecture.network(config)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"{problem}: {error}") from error
     expected, found = _shapes(network.state_dict()), _shapes(loaded.weights)
     wrong = sorted(
         name for name in expected.keys() | found if expected.get(name) != found.get(name)

@@ -14,7 +14,7 @@ from .architectures.gan import Gan, GanConfig
 from .architectures.progressive import Progressive, ProgressiveConfig
 from .architectures.upconv import Upconv, UpconvConfig
 from .checkpoints.genkit import Description
-from .colours import given
+from .colours import described, given
 from .fold import folded
 from .folder import Exported
 from .to_onnx import save_picture_graph
@@ -77,7 +77,7 @@ def export(
                 "z": f"noise: {latent['distribution'].replace('_', ' ')}",
                 "class": "index of the class",
                 "truncation": "0 to 1; the noise is to be multiplied by it too",
-                IMAGE: "sRGB",
+                IMAGE: described(channels_of(network.config)),
             }
         },
         differences={ROLE: {"fp32": worst}},
@@ -100,6 +100,13 @@ def noise(config: Config, batch: int) -> dict[str, Tensor]:
 def latent_size(config: Config) -> int:
     """Numbers of noise for a picture."""
     return config.z_dim if isinstance(config, BigGanDeepConfig) else config.latent
+
+
+def channels_of(config: Config) -> int:
+    """Channels of a picture."""
+    if isinstance(config, BigGanDeepConfig):
+        return 3
+    return config.colours if isinstance(config, BigGanConfig) else config.channels
 
 
 def class_count(config: Config) -> int:

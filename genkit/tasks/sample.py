@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 ROLE = "generate"
+FEW = 64
+"""Numbers of a picture that is too small to tell whether it should be black."""
 BATCH = 16
 """Pictures in a run of the graph."""
 
@@ -135,7 +137,7 @@ class Sampler:
             ) from error
         made: Pixels = pictures[:count]
         # NaN becomes 0 in bytes, and a network that ends in tanh is never at -1 everywhere.
-        if any(not one.any() for one in made):
+        if any(one.size > FEW and not one.any() for one in made):
             warnings.warn(
                 f"{self.model.card.name} made a picture that is all black: its weights may be broken",
                 RuntimeWarning,

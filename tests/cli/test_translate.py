@@ -218,8 +218,7 @@ class TestOptions:
             (["-i", "a.txt"], "both TEXT and --input are given"),
             (
                 ["--to", "fr"],
-                "shout does not translate from any language to fr\n"
-                "hint: it translates from en to de\n",
+                "to fr\nhint: it translates from en to loud\n",
             ),
         ],
     )
