@@ -9,7 +9,7 @@ import numpy as np
 
 from genkit.channels import made_from, seen_by
 from genkit.errors import InputError, UsageError
-from genkit.images import Picture
+from genkit.images import OPAQUE, Picture
 from genkit.model import Model
 from genkit.pixels import Pixels, pad, resize, tiled
 from genkit.runtime import RuntimeOptions, open_session
@@ -102,8 +102,9 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
     """Two pictures beside each other, at the size of the second one."""
     left = replace(before.with_srgb(resize(before.srgb(), after.size)), profile=after.profile)
     alpha = None
-    if left.alpha is not None and after.alpha is not None:
-        alpha = np.hstack([left.alpha, after.alpha])
+    if after.alpha is not None:
+        opaque = np.full(after.size, OPAQUE, np.uint8)  # before a model that makes alpha
+        alpha = np.hstack([opaque if left.alpha is None else left.alpha, after.alpha])
     return replace(after, pixels=np.hstack([left.pixels, after.pixels]), alpha=alpha)
 
 

@@ -17,7 +17,7 @@ from genkit_export.sample import class_count, latent_section
 from genkit_export.sound import MEANS, VARIANCES
 
 from .imagenet import names
-from .layout import Loaded, Settings, Weights, numbers
+from .layout import Loaded, Settings, Tensors, Weights, numbers
 
 DEEP = (
     "embeddings.weight",
@@ -99,7 +99,9 @@ def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loade
         raise InputError(
             f"{checkpoint.path} was trained without spectral norm, which genkit's BigGAN has"
         )
-    weights = {_plain_name(name): t for name, t in weights.items() if not UNUSED.fullmatch(name)}
+    weights = Tensors(
+        (_plain_name(name), t) for name, t in weights.items() if not UNUSED.fullmatch(name)
+    )
     blocks = numbers(weights, "blocks.*.0.conv1.weight")
     convs = [weights[f"blocks.{index}.0.conv1.weight"] for index in blocks]
     channels = [convs[0].shape[1], *map(len, convs)]

@@ -14,7 +14,7 @@ from genkit_export.architectures.gan import LEAK, GanConfig
 from genkit_export.read import Checkpoint
 from genkit_export.sample import latent_section
 
-from .layout import Loaded, Settings, Weights, numbers
+from .layout import Loaded, Settings, Tensors, Weights, numbers
 
 PLAIN = ("0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias")
 NORMED = (
@@ -38,7 +38,7 @@ def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loade
     with tanh.
     """
     wgan = any(name.endswith(WGAN) for name in checkpoint.tensors)
-    weights = {f"main.{name}": tensor for name, tensor in weights.items()}
+    weights = Tensors((f"main.{name}", tensor) for name, tensor in weights.items())
     config = _sizes(weights, checkpoint, settings) | {
         "leak": settings.assume("leak", 0.0),
         "output": settings.assume("output", "none" if wgan else "tanh"),
@@ -49,7 +49,9 @@ def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loade
 def normed(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
     """Linear layers with batch norm and a leaky ReLU between each two."""
     refuse_classes(weights, checkpoint)
-    weights = {name.replace("model.", "main.", 1): tensor for name, tensor in weights.items()}
+    weights = Tensors(
+        (name.replace("model.", "main.", 1), tensor) for name, tensor in weights.items()
+    )
     config = _sizes(weights, checkpoint, settings) | {
         "norm_eps": settings.assume("norm_eps", 0.8),
         "leak": settings.assume("leak", LEAK),

@@ -18,7 +18,7 @@ from genkit_export.architectures.swin import SwinConfig
 from genkit_export.checkpoints.names import Names, renamed
 from genkit_export.read import Checkpoint
 
-from .layout import Loaded, Settings, Weights, count
+from .layout import Loaded, Settings, Tensors, Weights, count
 from .pictures import (
     STRETCH,
     Preparation,
@@ -130,7 +130,7 @@ TORCHVISION: Names = {
 
 def load_timm(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
     """A `SwinTransformer` of timm, from 0.9 on."""
-    ours = {name: t for name, t in weights.items() if not name.endswith(BUFFERS)}
+    ours = Tensors((name, t) for name, t in weights.items() if not name.endswith(BUFFERS))
     size = last_window(ours)
     usual = Preparation((size, size), crop_pct=0.9 if size < 384 else 1.0)
     eps = settings.assume("norm_eps", 1e-5)
