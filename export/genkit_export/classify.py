@@ -75,10 +75,7 @@ def export(
     """
     size, multi_label = _size(network.config, description), network.config.multi_label
     looks: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
-        CLASSIFY: (
-            PROBABILITIES,
-            (lambda x: network(x).sigmoid()) if multi_label else (lambda x: network(x).softmax(1)),
-        )
+        CLASSIFY: (PROBABILITIES, probabilities(network))
     }
     if isinstance(network, ViT) and network.config.pooling == "token":
         looks[ATTENTION] = (ROLLOUT, network.rollout)
@@ -98,6 +95,13 @@ def export(
         tolerance=TOLERANCE,
         default_precision={"cpu": "fp32", "cuda": "fp32"},
     )
+
+
+def probabilities(network: ViT | Swin) -> Callable[[Tensor], Tensor]:
+    """What makes probabilities of pictures: of classes that exclude each other, or each by itself."""
+    if network.config.multi_label:
+        return lambda x: network(x).sigmoid()
+    return lambda x: network(x).softmax(1)
 
 
 @torch.no_grad()

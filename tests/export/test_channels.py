@@ -104,6 +104,7 @@ def test_of_pictures(channels: int, tmp_path: Path) -> None:
     assert tiles.alpha.shape == large.size
 
 
+@pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB:UserWarning")
 def test_of_a_colorization_of_junyanz(tmp_path: Path) -> None:
     """The authors' data is skimage's Lab, and so is their way back."""
     from skimage.color import lab2rgb, rgb2lab

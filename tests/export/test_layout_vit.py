@@ -410,8 +410,8 @@ def with_token(name: str) -> Callable[[dict[str, Tensor]], None]:
     return change
 
 
-def grey(state: dict[str, Tensor]) -> None:
-    state["patch_embed.proj.weight"] = torch.zeros(48, 1, 8, 8)
+def five(state: dict[str, Tensor]) -> None:
+    state["patch_embed.proj.weight"] = torch.zeros(48, 5, 8, 8)
 
 
 VARIANTS: dict[str, tuple[Callable[[dict[str, Tensor]], None], str]] = {
@@ -422,7 +422,7 @@ VARIANTS: dict[str, tuple[Callable[[dict[str, Tensor]], None], str]] = {
     "CLIP": (with_tensor("norm_pre.weight"), "a norm before its blocks"),
     "hybrid": (with_tensor("patch_embed.backbone.conv.weight"), "convolutions before"),
     "represented": (with_tensor("pre_logits.fc.weight"), "a layer before its classifier"),
-    "grey": (grey, "sees 1 channels"),
+    "channels": (five, "channels 5: genkit has pictures of 1 to 4"),
     "unknown": (with_tensor("blocks.0.other"), "left over or of another shape: blocks.0.other"),
 }
 

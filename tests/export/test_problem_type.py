@@ -6,14 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from vision_models import photo
+from vision_models import pictures, read_published
 
-import genkit
-from genkit.images import decode
-from genkit.model import open_model
-from genkit.pixels import fit
-from genkit_export import export_checkpoint
 from genkit_export.architectures.vit import ViT, ViTConfig
+from genkit_export.classify import probabilities
 from genkit_export.export import inspect
 
 from .inspecting import assert_refused, settings_of
@@ -43,26 +39,24 @@ def test_a_regression_tells_no_classes(tmp_path: Path) -> None:
     assert_refused(path, "the problem_type 'ranking', which is not known", **HEADS)
 
 
+@torch.inference_mode()
 def test_one_number_is_no_class_unless_the_user_says_so(tmp_path: Path) -> None:
     path = saved(tmp_path, timm_weights(num_classes=1))
     assert_refused(path, r"tells 1 number.* no classes \(regression\)", **HEADS)
     given = {**HEADS, "problem_type": MULTI}
-    out = export_checkpoint(path, tmp_path / "model", settings=given)
-    (spec,) = open_model(out).card.interface["classify"].outputs
-    assert spec.description == "of each label of the card, by itself"
+    loaded = inspect(path, given=given).loaded
+    network = ViT(ViTConfig(**loaded.config)).eval()
+    network.load_state_dict(dict(loaded.weights))
+    x = pictures(2, 32, 32)
+    assert torch.equal(probabilities(network)(x), torch.sigmoid(network(x)))
 
-    file = photo(tmp_path / "photo.png", 32, 32)
-    picture = decode(file.read_bytes())
-    ((guess,),) = genkit.load("classify", str(out), device="cpu")([picture])
-    found = inspect(path, given=given).loaded
 
-    network = ViT(ViTConfig(**found.config)).eval()
-    network.load_state_dict(dict(found.weights))
-    crop = open_model(out).card.image
-    assert crop is not None
-
-    x = torch.from_numpy(fit(picture.srgb(), crop.resize).copy()).permute(2, 0, 1)[None]
-    with torch.no_grad():
-        expected = network(x.float() / 127.5 - 1).sigmoid().item()
-    assert guess.probability == pytest.approx(expected, abs=1e-4)
-    assert 0.001 < expected < 0.999
+@torch.inference_mode()
+def test_classes_exclude_each_other_or_do_not(tmp_path: Path) -> None:
+    sums = []
+    for kind in ("single_label_classification", MULTI):
+        path = saved(tmp_path, timm_weights(), problem_type=kind)
+        _, network = read_published(path, **HEADS)
+        sums.append(probabilities(network)(pictures(1, 32, 32)).sum().item())
+    assert sums[0] == pytest.approx(1)
+    assert sums[1] > 1.01 or sums[1] < 0.99
