@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +30,11 @@ from genkit.card import (
     TextSpec,
     TokenizerFiles,
 )
-from genkit.errors import CardError, UsageError
+from genkit.errors import CardError
 from genkit.fields import Field, optional
+from genkit.naming import NAME, NAME_RULE
 
-__all__ = ["TASKS", "TaskSpec", "check_name", "name_like", "parse_card", "read_card"]
+__all__ = ["TASKS", "TaskSpec", "parse_card", "read_card"]
 
 KINDS = ("cpu", "cuda", "openvino")
 DTYPES = ("bool", "uint8", "int32", "int64", "float16", "float32")
@@ -46,9 +46,6 @@ SHA256 = r"[0-9a-f]{64}"
 SECTIONS = ("text", "image", "latent")
 FILES = "files"
 """The files that are no graphs. Optional: cards from before it do not tell of them."""
-NAME = r"[A-Za-z0-9][\w.+-]*"
-"""What a model can be called: it is a folder's name, too."""
-NAME_RULE = "a name without spaces or slashes"
 COMPUTED = "bf16"
 """A precision that an fp32 file can be computed in: see Card.export."""
 REQUIRED = (
@@ -99,21 +96,6 @@ def read_card(path: Path) -> Card:
         return parse_card(data)
     except CardError as error:
         raise CardError(f"{path}: {error.message}", hint=error.hint) from error
-
-
-def check_name(name: str) -> None:
-    """Raises UsageError for what no model can be called."""
-    if not re.fullmatch(NAME, name):
-        raise UsageError(
-            f"a model cannot be called {name!r}: it needs {NAME_RULE}",
-            hint=f"for example {name_like(name, 'my-model')}",
-        )
-
-
-def name_like(text: str, otherwise: str) -> str:
-    """A name for a model that is as near to a text as names can be."""
-    name = re.sub(r"^[^A-Za-z0-9]+|[^\w.+-]+", "-", text).strip("-_.+")
-    return name if re.fullmatch(NAME, name) else otherwise
 
 
 def parse_card(data: object) -> Card:

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genkit.card_json import TASKS, check_name, name_like
+from genkit.card_json import TASKS
 from genkit.errors import InputError, UsageError
 from genkit.model import user_models
+from genkit.naming import check_name, name_like
 
 from .checkpoints.genkit import Description
 from .checkpoints.layout import Layout, Loaded, MissingTensorError, Setting, Settings, Tensors

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from genkit.card_json import check_name, name_like
 from genkit.cli.options import JsonOption, QuietOption, VerboseOption, streams_of
 from genkit.errors import RuntimeUnavailableError, UsageError
+from genkit.naming import check_name, name_like
 from genkit.streams import flush_c
 
 __all__ = ["app"]
