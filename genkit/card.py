@@ -8,7 +8,7 @@ the facts; genkit.card_json reads and checks them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from genkit.errors import ModelError
@@ -19,6 +19,7 @@ __all__ = [
     "PRECISIONS",
     "Card",
     "Doubt",
+    "FileFacts",
     "GraphFile",
     "ImageSpec",
     "Interface",
@@ -34,6 +35,14 @@ __all__ = [
 CARD = "model.json"
 FORMAT = 1
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file of the folder must be."""
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -148,6 +157,8 @@ class ImageSpec:
     pad: Pad | None
     labels: tuple[str, ...]
     """The classes that a classifier tells apart, in its order."""
+    channels: int = 3
+    """Of the picture that the graph takes: 3 are sRGB, 4 are sRGB and alpha."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +199,13 @@ class Card:
     origin: Mapping[str, Any]
     export: Mapping[str, Any]
     """How the graphs were made. ``differences``: role -> precision -> largest difference against
-    PyTorch, at most ``tolerance``, or what ``tolerances`` says for a precision.
+    PyTorch, at most ``tolerance``, or what ``tolerances`` says for a precision (cards from before
+    int8 had one of its own hold int8 to nothing).
 
     bf16 may stand there without a file of its own: OpenVINO then computes the fp32 file in
     bfloat16, and this is what the export has measured of it."""
+    file_facts: Mapping[str, FileFacts] = field(default_factory=dict)
+    """The files that are no graphs (tokenisers), by name; empty in cards from before they had it."""
 
     def graph_files(self, role: str) -> Mapping[str, GraphFile]:
         """The files of a role by precision. Raises ModelError if the model has no such role."""
@@ -220,7 +234,27 @@ class Card:
 
     def files(self) -> tuple[str, ...]:
         """The names of all files that the card speaks of, each once."""
-        names = [graph.file for graph in self.all_graphs()]
+        names = [*(graph.file for graph in self.all_graphs()), *self.other_files()]
+        return tuple(dict.fromkeys(names))
+
+    def other_files(self) -> tuple[str, ...]:
+        """The names of the files that are no graphs, each once."""
+        names = [*self.file_facts]
         if self.text is not None:
             names += [self.text.tokenizer.source, self.text.tokenizer.target]
         return tuple(dict.fromkeys(names))
+
+    def facts(self) -> Mapping[str, FileFacts]:
+        """Size and hash of every file that the card tells them of, by name."""
+        graphs = {g.file: FileFacts(g.size, g.sha256) for g in self.all_graphs()}
+        return {**graphs, **self.file_facts}
+
+    def unhashed(self) -> tuple[str, ...]:
+        """The files that nothing can be compared with: tokenisers of cards without ``files``."""
+        known = self.facts()
+        return tuple(name for name in self.files() if name not in known)
+
+    def tolerance(self, precision: str) -> float:
+        """The largest difference against PyTorch that a precision may have."""
+        own = self.export.get("tolerances", {}).get(precision)
+        return float(self.export["tolerance"] if own is None else own)

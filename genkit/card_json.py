@@ -19,6 +19,7 @@ from genkit.card import (
     PRECISIONS,
     Card,
     Doubt,
+    FileFacts,
     GraphFile,
     ImageSpec,
     Interface,
@@ -32,6 +33,7 @@ from genkit.card import (
 )
 from genkit.errors import CardError
 from genkit.fields import Field, optional
+from genkit.naming import NAME, NAME_RULE
 
 __all__ = ["TASKS", "TaskSpec", "parse_card", "read_card"]
 
@@ -46,6 +48,8 @@ SECTIONS = ("text", "image", "latent")
 LEAST_LONGEST = 8
 STAND_INS = ("at", "hash", "letters", "x", "greek", "flags")
 """The families of genkit/text/stand_ins.py; a test holds that they are the same."""
+FILES = "files"
+"""The files that are no graphs. Optional: cards from before it do not tell of them."""
 COMPUTED = "bf16"
 """A precision that an fp32 file can be computed in: see Card.export."""
 REQUIRED = (
@@ -103,14 +107,14 @@ def parse_card(data: object) -> Card:
     root = Field(data)
     _check_format(root.object(("format", "task"), more=True)["format"])
     task = TASKS[root.object(("task",), more=True)["task"].one_of(TASKS)]
-    fields = root.object((*REQUIRED, task.section), ("tags", *SECTIONS))
+    fields = root.object((*REQUIRED, task.section), ("tags", FILES, *SECTIONS))
     fields[task.section].object(task.fields, more=True)
     graphs = _graphs(fields["graphs"], task)
     defaults = fields["default_precision"].table(KINDS, required=("cpu",))
     card = Card(
         format=FORMAT,
         task=fields["task"].text(),
-        name=fields["name"].matching(r"[A-Za-z0-9][\w.+-]*", "a name without spaces or slashes"),
+        name=fields["name"].matching(NAME, NAME_RULE),
         architecture=fields["architecture"].text(),
         description=fields["description"].text(),
         license=fields["license"].text(),
@@ -126,7 +130,9 @@ def parse_card(data: object) -> Card:
         latent=optional(fields, "latent", _latent, None),
         origin=_origin(fields["origin"]),
         export=_export(fields["export"], graphs),
+        file_facts=optional(fields, FILES, _files, {}),
     )
+    _check_files(fields, card)
     for kind, default in defaults.items():
         default.one_of(card.precisions(task.role, kind))
     return card
@@ -161,6 +167,29 @@ def _graph_file(field: Field) -> GraphFile:
         size=fields["size"].integer(1),
         sha256=fields["sha256"].matching(SHA256, "64 hexadecimal digits"),
     )
+
+
+def _files(field: Field) -> dict[str, FileFacts]:
+    """Size and hash of files that are no graphs, by their names."""
+    files = {}
+    for name, facts in field.table().items():
+        Field(name, facts.path).file_name()
+        values = facts.object(("size", "sha256"))
+        files[name] = FileFacts(
+            size=values["size"].integer(),
+            sha256=values["sha256"].matching(SHA256, "64 hexadecimal digits"),
+        )
+    return files
+
+
+def _check_files(fields: Mapping[str, Field], card: Card) -> None:
+    """A card that tells of files tells of all, and of each once."""
+    graphs = {graph.file for graph in card.all_graphs()}
+    for name in card.file_facts:
+        if name in graphs:
+            fields[FILES].fail(f"{name} is a graph")
+    if FILES in fields:
+        fields[FILES].table(required=card.unhashed())
 
 
 def _interface(field: Field) -> Interface:
@@ -249,11 +278,14 @@ def _ids_by_language(field: Field) -> dict[str, int]:
 
 
 def _image(field: Field) -> ImageSpec:
-    fields = field.object(("resize",), ("pad", "labels"))
+    fields = field.object(("resize",), ("pad", "labels", "channels"))
+    if "channels" in fields and fields["channels"].integer() not in (3, 4):
+        fields["channels"].fail(f"must be 3 or 4, is {fields['channels'].value}")
     return ImageSpec(
         resize=_resize(fields["resize"]),
         pad=optional(fields, "pad", _pad, None),
         labels=optional(fields, "labels", Field.texts, ()),
+        channels=optional(fields, "channels", Field.integer, 3),
     )
 
 

@@ -71,7 +71,7 @@ def grid(pictures: Iterable[tuple[Place, Pixels]], columns: int, rows: int, gap:
         if canvas is None:
             size = (rows * height + gap, columns * width + gap)
             _refuse_large(size, f"a grid of {columns} x {rows} pictures")
-            canvas = np.full((*size, 3), WHITE, np.uint8)
+            canvas = np.full((*size, pixels.shape[2]), WHITE, np.uint8)
         top, left = row * height + gap, column * width + gap
         canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     if canvas is None:

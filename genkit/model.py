@@ -17,7 +17,7 @@ from pathlib import Path
 
 from genkit.card import CARD, PRECISIONS, Card
 from genkit.card_json import TASKS, parse_card, read_card
-from genkit.errors import GenkitWarning, ModelError, ModelNotFoundError
+from genkit.errors import GenkitWarning, ModelError, ModelNotFoundError, UsageError
 
 __all__ = [
     "CARD",
@@ -55,11 +55,13 @@ class Model:
         return self.file(files[precision].file)
 
     def file(self, name: str) -> Path:
-        """A file of the folder. Raises ModelError if it is missing or lies outside."""
+        """A file of the folder. Raises ModelError if it is missing or lies outside: a snapshot of
+        the Hugging Face hub's cache has its files in the ``blobs`` beside it, and may.
+        """
         path = self.path / name
         if not path.is_file():
             raise ModelError(f"{path} is missing", hint=RESTORE)
-        if not path.resolve().is_relative_to(self.path.resolve()):
+        if not any(path.resolve().is_relative_to(place) for place in _places(self.path)):
             raise ModelError(f"{path} leads out of the model's folder")
         return path
 
@@ -74,13 +76,12 @@ def open_model(path: Path) -> Model:
         problem = f"has no {CARD}" if path.is_dir() else "is not a folder"
         raise ModelNotFoundError(f"no model at {path}: it {problem}")
     model = Model(path, read_card(path / CARD))
+    facts = model.card.facts()
     for name in model.card.files():
-        model.file(name)
-    for graph in model.card.all_graphs():
-        size = model.file(graph.file).stat().st_size
-        if size != graph.size:
+        size = model.file(name).stat().st_size
+        if name in facts and size != facts[name].size:
             raise ModelError(
-                f"{path / graph.file} has {size:,} bytes instead of {graph.size:,}", hint=RESTORE
+                f"{path / name} has {size:,} bytes instead of {facts[name].size:,}", hint=RESTORE
             )
     return model
 
@@ -172,9 +173,9 @@ def verify(model: Model, advance: Callable[[float], None] = lambda _: None) -> l
     ``advance`` is told of the bytes that have been read.
     """
     return [
-        f"{model.path / graph.file} is not the file that the card describes"
-        for graph in model.card.all_graphs()
-        if _sha256(model.file(graph.file), advance) != graph.sha256
+        f"{model.path / name} is not the file that the card describes"
+        for name, facts in model.card.facts().items()
+        if _sha256(model.file(name), advance) != facts.sha256
     ]
 
 
@@ -196,7 +197,11 @@ def _default(task: str | None) -> Model:
 
 
 def _folders(task: str | None) -> Iterator[Path]:
-    """The model folders of the search path; of several with one task and name the first."""
+    """The model folders of the search path; of several with one task and name the first. Raises
+    UsageError for a task that there is not.
+    """
+    if task is not None and task not in TASKS:
+        raise UsageError(f"no such task: {task!r}", hint=f"one of: {', '.join(TASKS)}")
     seen = set()
     for place in search_path():
         try:
@@ -207,7 +212,9 @@ def _folders(task: str | None) -> Iterator[Path]:
             continue
         for card in cards:
             key = card.parts[-3:]
-            if key not in seen:
+            # glob's * takes hidden folders too: of an export that was killed, for example.
+            hidden = any(part.startswith(".") for part in key)
+            if key not in seen and not hidden:
                 seen.add(key)
                 yield card.parent
 
@@ -250,6 +257,15 @@ def _try_open(folder: Path) -> Model | ModelError:
         return _of_task(open_model(folder), folder.parent.name)
     except ModelError as error:
         return error
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    """Where the files of a model folder may lie."""
+    whole = folder.resolve()
+    yield whole
+    for place in whole.parents:
+        if place.name == "snapshots" and place.parent.name.startswith("models--"):
+            yield place.parent / "blobs"
 
 
 def _sha256(path: Path, advance: Callable[[float], None]) -> str:

@@ -195,7 +195,7 @@ def tiled(run: Callable[[Pixels], Pixels], pixels: Pixels, tile: int, overlap: i
     Neighbours share ``overlap`` pixels, over which one fades into the next.
     """
     height, width = pixels.shape[:2]
-    total = np.zeros(pixels.shape, np.float32)
+    total = np.zeros((0,), np.float32)
     weights = np.zeros((height, width, 1), np.float32)
     for top, bottom in _spans(height, tile, overlap):
         for left, right in _spans(width, tile, overlap):
@@ -203,6 +203,8 @@ def tiled(run: Callable[[Pixels], Pixels], pixels: Pixels, tile: int, overlap: i
             ramp = np.minimum.outer(
                 _ramp(top, bottom, height, overlap), _ramp(left, right, width, overlap)
             )[..., None]
+            if not total.size:  # the function says how many channels there are
+                total = np.zeros((height, width, part.shape[2]), np.float32)
             total[top:bottom, left:right] += ramp * part
             weights[top:bottom, left:right] += ramp
     return to_bytes(total / weights)

@@ -28,7 +28,13 @@ from genkit.devices import (
     parse_device,
     probe_driver,
 )
-from genkit.errors import GenkitWarning, ModelError, RuntimeUnavailableError, UsageError, first_line
+from genkit.errors import (
+    GenkitWarning,
+    ModelError,
+    RuntimeUnavailableError,
+    UsageError,
+    first_line,
+)
 from genkit.library_output import hushed, owns_process
 from genkit.model import Model
 from genkit.once import once
@@ -44,6 +50,7 @@ __all__ = [
     "choose_precision",
     "cuda_status",
     "onnxruntime",
+    "open_file",
     "open_session",
     "openvino_status",
 ]
@@ -123,6 +130,13 @@ def open_session(
     precision = choose_precision(model.card, role, "cpu", options.precision)
     open_one = partial(_cpu_session, model, role, precision, count, spinning)
     return Session(open_one(), CPU, precision, count, reason, reopen=open_one)
+
+
+def open_file(path: Path, *, text: bool) -> Any:
+    """ONNX Runtime's own session of a graph file, on the CPU and under the settings that every run
+    has there: for an export, which is to compare what will run.
+    """
+    return _load(path, _settings(default_threads(), False), text=text)
 
 
 def cuda_status() -> tuple[bool, str, str]:
@@ -269,16 +283,20 @@ def _settings(threads: int, spinning: bool) -> Any:
 def _cpu_session(model: Model, role: str, precision: str, threads: int, spinning: bool) -> Any:
     settings = _settings(threads, spinning)
     path = model.graph(role, precision)
-    # SkipLayerNormalization takes 147 us at 256 rows; Add and LayerNormalization take 19.
-    disabled = ["SkipLayerNormFusion"] if model.card.text is not None else []
     try:
-        return onnxruntime().InferenceSession(
-            str(path), settings, providers=[CPU_PROVIDER], disabled_optimizers=disabled
-        )
+        return _load(path, settings, text=model.card.text is not None)
     except Exception as error:  # ONNX Runtime's have no base of their own
         raise ModelError(
             f"{path} does not load: {first_line(error)}", hint=f"genkit models verify {model.path}"
         ) from error
+
+
+def _load(path: Path, settings: Any, *, text: bool) -> Any:
+    # SkipLayerNormalization takes 147 us at 256 rows; Add and LayerNormalization take 19.
+    disabled = ["SkipLayerNormFusion"] if text else []
+    return onnxruntime().InferenceSession(
+        str(path), settings, providers=[CPU_PROVIDER], disabled_optimizers=disabled
+    )
 
 
 def _cuda_session(

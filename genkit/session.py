@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from genkit.devices import Device
-from genkit.errors import RuntimeUnavailableError, first_line
+from genkit.errors import InputError, RuntimeUnavailableError, first_line
 
 if TYPE_CHECKING:
     from typing import Self
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Closing", "Session", "Workers"]
+__all__ = ["Closing", "Session", "Workers", "check_numbers"]
 
 # What ONNX Runtime says when it is out of memory, on the CPU and on CUDA.
 OUT_OF_MEMORY = re.compile(r"bad.?alloc|failed to allocate|out of memory", re.IGNORECASE)
@@ -85,8 +85,8 @@ class Session(Closing):
     ) -> list[np.ndarray[Any, Any]]:
         """Run the graph; returns the named outputs, or all of them, in order.
 
-        Raises MemoryError where ONNX Runtime cannot have the memory that it needs,
-        RuntimeUnavailableError in a forked process that cannot open the graph anew, ValueError
+        Raises MemoryError where ONNX Runtime cannot have the memory that it needs, InputError
+        where the network overflows or its weights are broken, RuntimeUnavailableError in a forked process that cannot open the graph anew, ValueError
         after ``close``.
         """
         wanted = self.outputs if outputs is None else outputs
@@ -99,6 +99,7 @@ class Session(Closing):
             if OUT_OF_MEMORY.search(str(error)):
                 raise MemoryError(first_line(error)) from error
             raise
+        check_numbers(result)
         return result
 
     def release(self, feeds: Mapping[str, NDArray[Any]]) -> None:
@@ -148,6 +149,18 @@ class Session(Closing):
     def summary(self) -> str:
         """The device, why it is this one, the precision and the threads: for people to read."""
         return f"{self.device} ({self.reason}), {self.precision}, {self.threads} thread(s)"
+
+
+def check_numbers(results: Sequence[NDArray[Any]]) -> None:
+    """Raises InputError for results that are no numbers. Infinities may be meant: a token that is
+    never chosen has minus infinity.
+    """
+    for result in results:
+        if result.dtype.kind == "f" and (result != result).any():
+            raise InputError(
+                "the model gives no numbers (NaN) for this",
+                hint="its weights are broken, or too large for this precision",
+            )
 
 
 class Workers(Closing):

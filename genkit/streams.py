@@ -27,7 +27,7 @@ from genkit.writing import atomic_file, is_stdout
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Streams", "atomic_file", "captured_output", "json_line", "printable"]
+__all__ = ["Streams", "atomic_file", "captured_output", "flush_c", "json_line", "printable"]
 
 PROGRAM = "genkit"
 _capturing = RLock()
@@ -236,11 +236,11 @@ def captured_output() -> Iterator[Callable[[], str]]:
     with _capturing, tempfile.TemporaryFile(buffering=0) as sink:
 
         def caught() -> str:
-            _flush_c()
+            flush_c()
             sink.seek(0)
             return sink.read().decode("utf-8", "replace")
 
-        _flush_c()
+        flush_c()
         saved = {descriptor: os.dup(descriptor) for descriptor in (1, 2) if _is_open(descriptor)}
         text = io.TextIOWrapper(sink, "utf-8", write_through=True)
         try:
@@ -249,7 +249,7 @@ def captured_output() -> Iterator[Callable[[], str]]:
             with redirect_stdout(text), redirect_stderr(text):
                 yield caught
         finally:
-            _flush_c()
+            flush_c()
             text.detach()
             for descriptor, copy in saved.items():
                 os.dup2(copy, descriptor)
@@ -298,7 +298,7 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def _flush_c() -> None:
+def flush_c() -> None:
     """Empty the buffers of the C library, which lie below those of Python."""
     if os.name == "posix":
         import ctypes

@@ -10,6 +10,7 @@ from typing import Any
 
 CARDS = Path(__file__).parent / "fixtures" / "cards"
 GRAPH = b"not really a graph"
+TOKENIZER = b"{}"
 
 
 def card(task: str) -> dict[str, Any]:
@@ -30,6 +31,8 @@ def write(place: Path, task: str, name: str | None = None, **changes: Any) -> Pa
             (folder / graph["file"]).write_bytes(GRAPH)
             graph.update(size=len(GRAPH), sha256=hashlib.sha256(GRAPH).hexdigest())
     for file in data.get("text", {}).get("tokenizer", {}).values():
-        (folder / file).write_text("{}")
+        (folder / file).write_bytes(TOKENIZER)
+    for facts in data.get("files", {}).values():
+        facts.update(size=len(TOKENIZER), sha256=hashlib.sha256(TOKENIZER).hexdigest())
     (folder / "model.json").write_text(json.dumps(data))
     return folder

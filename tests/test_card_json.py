@@ -20,6 +20,9 @@ Path_ = tuple[str | int, ...]
 OPTIONAL = {
     ("*", "origin.limitations"),
     ("*", "tags"),
+    ("*", "files"),
+    ("translate", "export.tolerances"),
+    ("translate", "export.tolerances.int8"),
     ("*", "default_precision.cuda"),
     ("*", "default_precision.openvino"),
     ("*", "text.tokenizer.target"),
@@ -29,6 +32,7 @@ OPTIONAL = {
     ("*", "text.stand_ins"),
     ("*", "text.doubtful"),
     ("*", "image.pad"),
+    ("cyclegan", "image.channels"),
     ("*", "latent.classes"),
     ("classify", "export.differences.classify.bf16"),
     ("translate", "graphs.translate.fp32"),
@@ -384,4 +388,28 @@ def test_what_was_measured_is_checked(field: str, value: Any, problem: str) -> N
     data = folders.card("translate")
     data["text"][field] = value
     with pytest.raises(CardError, match=re.escape(problem)):
+        parse_card(data)
+
+
+@pytest.mark.parametrize("channels", [0, 1, 2, 5])
+def test_a_graph_takes_colours_or_colours_and_alpha(channels: int) -> None:
+    data = folders.card("cyclegan")
+    data["image"]["channels"] = channels
+    with pytest.raises(CardError, match=r"^image\.channels: must be 3 or 4"):
+        parse_card(data)
+
+
+def test_files_are_told_of_once_and_lie_inside() -> None:
+    facts = {"size": 1, "sha256": "0" * 64}
+    for name, message in (
+        ("translate.fp32.onnx", "files: translate.fp32.onnx is a graph"),
+        ("../a", "files.../a: must name a file inside"),
+    ):
+        data = folders.card("translate")
+        data["files"][name] = facts
+        with pytest.raises(CardError, match=f"^{re.escape(message)}"):
+            parse_card(data)
+    data = folders.card("translate")
+    del data["files"]["tokenizer.json"]
+    with pytest.raises(CardError, match=r"^files\.tokenizer\.json: is missing"):
         parse_card(data)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import folders
 import pytest
+from shell import genkit
 
 from genkit.errors import CardError, GenkitWarning, ModelError, ModelNotFoundError
 from genkit.model import (
@@ -83,7 +84,7 @@ class TestVerifying:
     def test_whole_files_have_no_problem_and_all_bytes_are_read(self, tmp_path: Path) -> None:
         read: list[float] = []
         assert verify(open_model(folders.write(tmp_path, "translate")), read.append) == []
-        assert sum(read) == 2 * len(folders.GRAPH)
+        assert sum(read) == 2 * len(folders.GRAPH) + 2 * len(folders.TOKENIZER)
 
     def test_a_changed_byte_is_found_in_a_file_of_the_right_size(self, tmp_path: Path) -> None:
         folder = folders.write(tmp_path, "translate")
@@ -93,6 +94,48 @@ class TestVerifying:
             f"{folder / GRAPH} is not the file that the card describes"
         ]
         assert model.card.graphs["translate"]["int8"].size == len(folders.GRAPH)
+
+    def test_a_changed_tokeniser_is_found(self, tmp_path: Path) -> None:
+        folder = folders.write(tmp_path, "translate")
+        (folder / "tokenizer.target.json").write_bytes(b"[]")
+        assert verify(open_model(folder)) == [
+            f"{folder / 'tokenizer.target.json'} is not the file that the card describes"
+        ]
+
+    def test_a_tokeniser_that_is_cut_short_is_not_opened(self, tmp_path: Path) -> None:
+        folder = folders.write(tmp_path, "translate")
+        (folder / "tokenizer.json").write_bytes(b"{")
+        with pytest.raises(ModelError, match=r"tokenizer\.json has 1 bytes instead of 2"):
+            open_model(folder)
+
+    def test_a_card_from_before_tokenisers_had_hashes_is_read_and_says_so(
+        self, tmp_path: Path
+    ) -> None:
+        folder = folders.write(tmp_path, "translate")
+        card = json.loads((folder / "model.json").read_text())
+        del card["files"]
+        (folder / "model.json").write_text(json.dumps(card))
+        model = open_model(folder)
+        assert verify(model) == []
+        assert model.card.unhashed() == ("tokenizer.json", "tokenizer.target.json")
+        run = genkit("models", "verify", str(folder))
+        assert (run.code, run.out) == (0, f"{folder}: ok\n")
+        assert "has no hash of tokenizer.json, tokenizer.target.json" in run.err
+
+    def test_a_snapshot_of_the_hubs_cache_is_a_model_folder(self, tmp_path: Path) -> None:
+        snapshot = tmp_path / "models--me--en-de" / "snapshots" / "0123"
+        snapshot.parent.mkdir(parents=True)
+        folders.write(tmp_path, "translate").rename(snapshot)
+        blobs = snapshot.parent.parent / "blobs"
+        blobs.mkdir()
+        for number, file in enumerate(sorted(snapshot.iterdir())):
+            file.rename(blobs / str(number))
+            file.symlink_to(Path("../../blobs") / str(number))
+        assert verify(open_model(snapshot)) == []
+        (snapshot / "tokenizer.json").unlink()
+        (snapshot / "tokenizer.json").symlink_to("/etc/hostname")
+        with pytest.raises(ModelError, match="leads out"):
+            open_model(snapshot)
 
 
 class TestPlaces:

@@ -25,7 +25,7 @@ from shell import python
 from genkit import runtime
 from genkit.card_json import parse_card
 from genkit.devices import CPU, Driver, probe_driver
-from genkit.errors import ModelError, RuntimeUnavailableError, UsageError
+from genkit.errors import InputError, ModelError, RuntimeUnavailableError, UsageError
 from genkit.library_output import own_process
 from genkit.model import Model, open_model
 from genkit.runtime import RuntimeOptions, Session, choose_precision, cuda_status, open_session
@@ -465,3 +465,14 @@ def test_out_of_memory_is_told_apart() -> None:
             session(message).run({})
     with pytest.raises(RuntimeError, match="Invalid argument"):
         session("Invalid argument").run({})
+
+
+def test_results_that_are_no_numbers_are_the_inputs_failure() -> None:
+    """A picture without a guess, or a text without a word, would say nothing of what went wrong."""
+    result = [np.array([0.5, np.nan], np.float32)]
+    inner = SimpleNamespace(get_inputs=list, get_outputs=list, run=lambda *_: result)
+    session = runtime.Session(inner, runtime.CPU, "fp32", 1, "")
+    with pytest.raises(InputError, match="gives no numbers"):
+        session.run({})
+    result[0] = np.array([0.5, -np.inf], np.float32)
+    assert session.run({}) == result

@@ -48,16 +48,21 @@ def export_checkpoint(
 
 
 def inspect_checkpoint(
-    checkpoint: Path, *, arch: str | None = None, settings: Mapping[str, str] | None = None
+    checkpoint: Path,
+    *,
+    name: str | None = None,
+    arch: str | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint is, as values that JSON has: layout, architecture, task, number of
-    parameters, and every setting with its value, where it is from and what overrides it.
+    parameters, every setting with its value, where it is from and what overrides it, and what a
+    person should know besides (`notes`).
 
     Raises InputError for a file that cannot be used, UsageError for settings that it does not have.
     """
     from .export import inspect  # imports torch
 
-    found = inspect(checkpoint, arch=arch, given=settings)
+    found = inspect(checkpoint, name=name, arch=arch, given=settings)
     return {
         "path": str(checkpoint),
         "layout": found.layout.name,
@@ -70,4 +75,5 @@ def inspect_checkpoint(
             {"name": one.name, "value": one.value, "source": one.source, "flag": one.flag}
             for one in found.settings
         ],
+        "notes": list(found.notes),
     }

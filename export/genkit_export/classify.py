@@ -12,13 +12,16 @@ from genkit.errors import InputError
 from .architectures.swin import Swin, SwinConfig
 from .architectures.vit import ViT, ViTConfig
 from .checkpoints.genkit import Description
+from .colours import described, outer, taken
 from .folder import Exported, save_graph
-from .parity import Graph, check, largest
+from .parity import Graph, check, distance, largest
 from .picture_graph import noise
 from .resizing import fixed_size, resized
 from .to_onnx import trace
 
 CLASSIFY, ATTENTION = "classify", "attention"
+MULTI_LABEL = "multi-label"
+"""Not a role: what the role classify means where labels do not exclude each other."""
 PROBABILITIES, ROLLOUT = "probabilities", "rollout"
 TOLERANCE = 1e-5
 """Largest difference of a probability, or of a patch's share of the attention."""
@@ -29,6 +32,10 @@ MEANINGS = {
         "image": "sRGB, as the card's resize leaves it",
         PROBABILITIES: "of each label of the card; their sum is 1",
     },
+    MULTI_LABEL: {
+        "image": "sRGB, as the card's resize leaves it",
+        PROBABILITIES: "of each label of the card, by itself",
+    },
     ATTENTION: {
         "image": "sRGB, as the card's resize leaves it",
         ROLLOUT: "where the class token looks: attention rollout over the patches; the sum is 1",
@@ -37,7 +44,7 @@ MEANINGS = {
 
 
 class PictureClassifier(nn.Module):
-    """A network for pictures as files have them: uint8 (N, H, W, 3) to what `look` makes of them
+    """A network for pictures as files have them: uint8 (N, H, W, 3 or 4) to what `look` makes of them
     when they are normalised.
     """
 
@@ -52,7 +59,8 @@ class PictureClassifier(nn.Module):
         self.register_buffer("offset", (-mean / std)[:, None, None])
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.look(image.permute(0, 3, 1, 2).float() * self.scale + self.offset)
+        x = taken(image, self.network.config.channels)
+        return self.look(x * self.scale + self.offset)
 
 
 def export(
@@ -65,9 +73,9 @@ def export(
     The graphs take pictures of the size of the card's resize: with a known size, positions, masks
     and biases are constants.
     """
-    size = _size(network.config, description)
+    size, multi_label = _size(network.config, description), network.config.multi_label
     looks: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
-        CLASSIFY: (PROBABILITIES, lambda x: network(x).softmax(1))
+        CLASSIFY: (PROBABILITIES, probabilities(network))
     }
     if isinstance(network, ViT) and network.config.pooling == "token":
         looks[ATTENTION] = (ROLLOUT, network.rollout)
@@ -78,13 +86,22 @@ def export(
         worst = _save(PictureClassifier(network, look).eval(), output, size, path)
         differences[role] = {"fp32": worst}
         report(f"{path.name}: {output} differ from PyTorch's by at most {worst:.1e}")
+    meanings = {**MEANINGS, CLASSIFY: MEANINGS[MULTI_LABEL if multi_label else CLASSIFY]}
+    image = f"{described(network.config.channels)}, as the card's resize leaves it"
     return Exported(
         graphs=files,
-        meanings=MEANINGS,
+        meanings={role: {**row, "image": image} for role, row in meanings.items()},
         differences=differences,
         tolerance=TOLERANCE,
         default_precision={"cpu": "fp32", "cuda": "fp32"},
     )
+
+
+def probabilities(network: ViT | Swin) -> Callable[[Tensor], Tensor]:
+    """What makes probabilities of pictures: of classes that exclude each other, or each by itself."""
+    if network.config.multi_label:
+        return lambda x: network(x).sigmoid()
+    return lambda x: network(x).softmax(1)
 
 
 @torch.no_grad()
@@ -92,14 +109,15 @@ def _save(module: PictureClassifier, output: str, size: Sequence[int], path: Pat
     """Write a graph; returns its largest difference against PyTorch. Raises ModelError if that is
     above the tolerance.
     """
-    model = trace(module, {"image": noise(BATCHES[0], *size, 3)}, [output], {0: "batch"})
+    channels = outer(module.network.config.channels)
+    model = trace(module, {"image": noise(BATCHES[0], *size, channels)}, [output], {0: "batch"})
     save_graph(model, path)
     graph = Graph(path)
     differences = []
     for batch in BATCHES:
-        image = noise(batch, *size, 3)
+        image = noise(batch, *size, channels)
         (found,) = graph.run([output], image=image.numpy())
-        differences.append(float((torch.from_numpy(found) - module(image)).abs().max()))
+        differences.append(distance(found, module(image)))
     worst = largest(differences)
     check(path.name, worst, TOLERANCE)
     return worst

@@ -16,6 +16,7 @@ from .architectures.cyclegan import (
     with_own_statistics,
 )
 from .checkpoints.genkit import Description
+from .colours import Colorizer, described, given, outer, taken
 from .folder import Exported
 from .picture_graph import export_pictures, noise
 from .to_onnx import RESULT
@@ -25,21 +26,23 @@ STRIDE = 4
 """Of the residual generator's blocks."""
 SHAPES = ((2, 2, 3), (1, 1, 1), (3, 4, 2))
 """Pictures and sides that are compared with PyTorch; sides in units of the largest multiple."""
-MEANINGS = {"image": "sRGB; sides a multiple of the card's pad", RESULT: "sRGB"}
 
 
 class PictureGenerator(nn.Module):
-    """A generator for pictures as files have them: image uint8 (N, H, W, 3) in, and twice out: as
-    float32 from 0 to 255, and rounded to uint8.
+    """A generator for pictures as files have them: image uint8 (N, H, W, 3 or 4) in, and twice out:
+    as float32 from 0 to 255, and rounded to uint8.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: ResnetGenerator | UnetGenerator) -> None:
         super().__init__()
-        self.network = network
+        config = network.config
+        lab = config.colours == "lab"
+        self.network: nn.Module = Colorizer(network) if lab else network
+        self.channels = 3 if lab else config.in_channels
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        x = image.permute(0, 3, 1, 2).float() / 127.5 - 1
-        exact = (self.network(x).permute(0, 2, 3, 1) + 1) * 127.5
+        x = taken(image, self.channels) / 127.5 - 1
+        exact = (given(self.network(x).permute(0, 2, 3, 1)) + 1) * 127.5
         return exact, exact.round().clamp(0, 255).to(torch.uint8)
 
 
@@ -59,9 +62,14 @@ def export(
     shapes = [(batch, height * unit, width * unit) for batch, height, width in SHAPES]
 
     def make_inputs(batch: int, height: int, width: int) -> dict[str, Tensor]:
-        return {"image": noise(batch, height, width, 3)}
+        return {"image": noise(batch, height, width, outer(module.channels))}
 
-    return export_pictures(ROLE, module, folder, make_inputs, shapes, MEANINGS, report)
+    made = 3 if network.config.colours == "lab" else network.config.out_channels
+    meanings = {
+        "image": f"{described(module.channels)}; sides a multiple of the card's pad",
+        RESULT: described(made),
+    }
+    return export_pictures(ROLE, module, folder, make_inputs, shapes, meanings, report)
 
 
 def multiple(config: ResnetConfig | UnetConfig) -> int:
@@ -77,4 +85,6 @@ def image_section(config: ResnetConfig | UnetConfig) -> Mapping[str, Any]:
     if isinstance(config, ResnetConfig):
         # Its blocks reflect pixels beyond an edge and need two of them.
         pad["smallest"] = 2 * STRIDE
-    return {"resize": {"mode": "none"}, "pad": pad}
+    channels = 3 if config.colours == "lab" else outer(config.in_channels)
+    section = {"resize": {"mode": "none"}, "pad": pad}
+    return section if channels == 3 else {"channels": channels, **section}

@@ -11,7 +11,7 @@ from .architectures.bert import Bert
 from .checkpoints.genkit import Description
 from .fill_graph import INPUTS, OUTPUTS, VOCABULARY, build
 from .folder import Exported
-from .parity import Graph
+from .parity import Graph, distance
 from .quantize import input_ranges
 from .text_graph import TextGraph
 
@@ -47,7 +47,7 @@ def _difference(graph: Graph, model: Bert, shape: tuple[int, int]) -> float:
         targets=positions.numpy()[:, :0],
         top=1,
     )
-    return float((torch.from_numpy(found) - expected).abs().max())
+    return distance(found, expected)
 
 
 def _texts(model: Bert, rows: int, length: int) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,8 @@
-"""Writing a model folder: graphs, tokenisers, card; whole or not at all."""
+"""What a model folder holds: its graphs, its card, and the hashes of both."""
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,10 @@ from onnx import TensorProto
 
 import genkit
 from genkit.card import CARD, FORMAT
-from genkit.card_json import parse_card
-from genkit.errors import UsageError
-from genkit.writing import removed_if_killed
+from genkit.card_json import FILES, parse_card
 
 from .onnx_builder import OPSET
+from .parity import check
 
 DTYPES: Mapping[int, str] = {
     TensorProto.INT64: "int64",
@@ -47,29 +43,6 @@ class Exported:
     """Precision -> the largest difference allowed, where it is not `tolerance`."""
 
 
-@contextmanager
-def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
-    """A temporary folder beside `out` that takes its place when all went well. Raises UsageError if
-    something is there already and is not to be overwritten.
-    """
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; the output of an export is a folder")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise UsageError(f"{out} is not empty", hint="choose another folder, or add --overwrite")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    folder.chmod(0o755)
-    try:
-        with removed_if_killed(folder):
-            yield folder
-        # What the export does not make (pictures, the checkpoint itself) stays where it was.
-        for path in folder.iterdir():
-            out.mkdir(exist_ok=True)
-            path.replace(out / path.name)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def keep_only(precision: str, exported: Exported, folder: Path) -> Exported:
     """Leave out the graphs of all other precisions, which were compared as well."""
 
@@ -83,6 +56,7 @@ def keep_only(precision: str, exported: Exported, folder: Path) -> Exported:
         exported,
         graphs=kept(exported.graphs),
         differences=kept(exported.differences),
+        tolerances={p: limit for p, limit in exported.tolerances.items() if p == precision},
         default_precision=dict.fromkeys(exported.default_precision, precision),
     )
 
@@ -92,8 +66,14 @@ def save_graph(model: onnx.ModelProto, path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def write_card(folder: Path, fields: Mapping[str, Any], exported: Exported) -> None:
-    """Complete the card's fields from the graphs in the folder, check it, and write it."""
+def write_card(
+    folder: Path, fields: Mapping[str, Any], exported: Exported, others: Iterable[str] = ()
+) -> None:
+    """Complete the card's fields from the graphs and the other files in the folder, check it, and
+    write it. Raises CardError for a card that is not whole, ModelError for a graph that is further
+    from PyTorch than its tolerance.
+    """
+    facts = {name: _facts(folder / name) for name in sorted(others)}
     card = dict(fields) | {
         "format": FORMAT,
         "graphs": {
@@ -105,6 +85,7 @@ def write_card(folder: Path, fields: Mapping[str, Any], exported: Exported) -> N
             for role, files in exported.graphs.items()
         },
         "default_precision": dict(exported.default_precision),
+        **({FILES: facts} if facts else {}),
         "export": {
             "genkit": genkit.__version__,
             "torch": torch.__version__.partition("+")[0],
@@ -114,14 +95,21 @@ def write_card(folder: Path, fields: Mapping[str, Any], exported: Exported) -> N
             **({"tolerances": exported.tolerances} if exported.tolerances else {}),
         },
     }
-    parse_card(card)
+    checked = parse_card(card)
+    for role, differences in exported.differences.items():
+        for precision, difference in differences.items():
+            check(f"{role} in {precision}", difference, checked.tolerance(precision))
     text = json.dumps(card, indent=2, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
 
 
 def _file(path: Path) -> dict[str, str | int]:
+    return {"file": path.name, **_facts(path)}
+
+
+def _facts(path: Path) -> dict[str, str | int]:
     data = path.read_bytes()
-    return {"file": path.name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _interface(path: Path, meanings: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:

@@ -5,11 +5,12 @@ The only network access of genkit. Cache, tokens and offline mode are those of `
 
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genkit.errors import InputError, UsageError
+from genkit.errors import InputError, UsageError, first_line
 
 from .read import CONFIG, WEIGHTS
 
@@ -21,6 +22,9 @@ BESIDE = (
     "preprocessor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "config.yaml",
     "vocab.txt",
     "vocab.json",
     "merges.txt",
@@ -52,8 +56,9 @@ def parse(text: str) -> Repository:
 def fetch(repository: Repository) -> Path:
     """The folder of a repository with its weights, or a file of it, in the cache.
 
-    Weights in safetensors are preferred, and nothing is loaded that an export does not read. Raises
-    InputError, in one line, if that fails.
+    Weights in safetensors are preferred, and nothing is loaded that an export does not read. Where
+    the hub cannot be reached, what is in the cache is taken, with a warning. Raises InputError, in
+    one line, if that fails too.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.utils import disable_progress_bars
@@ -63,12 +68,7 @@ def fetch(repository: Repository) -> Path:
     name, revision = repository.name, repository.revision
     try:
         if constants.HF_HUB_OFFLINE:
-            # Of the snapshot only its place is asked for: what was loaded of it is less than all.
-            folder = Path(
-                snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=[])
-            )
-            files = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
-            weights = choose(files, repository)
+            folder, weights = _cached(repository)
         else:
             siblings = HfApi().model_info(name, revision=revision).siblings or ()
             files = [sibling.rfilename for sibling in siblings]
@@ -78,9 +78,45 @@ def fetch(repository: Repository) -> Path:
     except InputError:
         raise
     except Exception as error:  # a lost connection is what that version's HTTP library raises
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"cannot get {SCHEME}{name}: {lines[0]}") from error
+        problem = f"cannot get {SCHEME}{name}: {first_line(error).strip()}"
+        if constants.HF_HUB_OFFLINE:
+            raise InputError(
+                f"{SCHEME}{name} is not in the cache, and HF_HUB_OFFLINE forbids to ask for it"
+            ) from error
+        if _was_answered(error):
+            raise InputError(problem) from error
+        try:
+            folder, weights = _cached(repository)
+        except Exception:
+            raise InputError(problem, hint="it is not in the cache either") from error
+        warnings.warn(
+            f"{problem}; its files in the cache are taken (HF_HUB_OFFLINE=1 does so at once)",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return folder if weights in WEIGHTS and not repository.file else folder / weights
+
+
+def _cached(repository: Repository) -> tuple[Path, str]:
+    """The snapshot of a repository in the cache, and its file of weights. Raises InputError or
+    what the hub's library raises if they are not all there.
+    """
+    from huggingface_hub import snapshot_download
+
+    # Of the snapshot only its place is asked for: what was loaded of it is less than all.
+    folder = Path(
+        snapshot_download(
+            repository.name, revision=repository.revision, local_files_only=True, allow_patterns=[]
+        )
+    )
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+    return folder, choose(files, repository)
+
+
+def _was_answered(error: Exception) -> bool:
+    """Whether a server said no, so that the connection is not to blame."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return isinstance(status, int) and 400 <= status < 500
 
 
 def choose(files: Iterable[str], repository: Repository) -> str:

@@ -11,6 +11,7 @@ from .architectures.deepfill import DeepFill, DeepFillConfig
 from .architectures.inpaint import Gated, GatedConfig, Lama, LamaConfig
 from .architectures.migan import MiGan
 from .checkpoints.genkit import Description
+from .colours import given, grey
 from .folder import Exported
 from .picture_graph import export_pictures, noise
 from .resizing import fixed_size
@@ -31,16 +32,20 @@ class Inpainter(nn.Module):
     (N, H, W, 1) in, and twice out: as float32 from 0 to 255, and rounded to uint8.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Gated | Lama | DeepFill | MiGan) -> None:
         super().__init__()
         self.network = network
+        self.channels = network.config.channels if isinstance(network, Lama) else 3
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         hole = mask > 127
         values = image.float()
         holes = hole.permute(0, 3, 1, 2).float()
-        x = values.permute(0, 3, 1, 2) / 255 * (1 - holes)
-        filled = self.network(torch.cat([x, holes], 1)).permute(0, 2, 3, 1) * 255
+        seen = (
+            grey(values.permute(0, 3, 1, 2)) if self.channels == 1 else values.permute(0, 3, 1, 2)
+        )
+        x = seen / 255 * (1 - holes)
+        filled = given(self.network(torch.cat([x, holes], 1)).permute(0, 2, 3, 1)) * 255
         exact = torch.where(hole, filled, values)
         return exact, exact.round().clamp(0, 255).to(torch.uint8)
 

@@ -1,14 +1,15 @@
 """Running an exported graph beside the network that it came from."""
 
 from collections.abc import Iterable, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from genkit.errors import ModelError
+from genkit.errors import InputError, ModelError
+from genkit.runtime import open_file
 
 DTYPES = {
     "tensor(int64)": np.int64,
@@ -19,16 +20,16 @@ DTYPES = {
 }
 
 
-class Graph:
-    """An ONNX file under ONNX Runtime on the CPU, called with keywords."""
+BUG = "this is a bug of genkit: please report it with the checkpoint"
 
-    def __init__(self, path: Path) -> None:
-        onnxruntime.set_default_logger_severity(4)
-        self._session = onnxruntime.InferenceSession(
-            str(path),
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=["SkipLayerNormFusion"],
-        )
+
+class Graph:
+    """An ONNX file under ONNX Runtime on the CPU, with the settings that it will run with, called
+    with keywords.
+    """
+
+    def __init__(self, path: Path, *, text: bool = False) -> None:
+        self._session = open_file(path, text=text)
         self._dtypes = {value.name: DTYPES[value.type] for value in self._session.get_inputs()}
 
     def run(self, outputs: Sequence[str], **inputs: Any) -> list[NDArray[Any]]:
@@ -45,11 +46,27 @@ def largest(differences: Iterable[float]) -> float:
     return float(np.max(list(differences)))
 
 
-def check(name: str, difference: float, tolerance: float) -> None:
-    """Raises ModelError if the difference is above the tolerance, or no number."""
+def distance(one: ArrayLike, other: ArrayLike) -> float:
+    """The largest difference of two arrays; infinities of one sign, which some scores are meant to
+    be, do not differ.
+    """
+    one, other = np.asarray(one), np.asarray(other)
+    with np.errstate(invalid="ignore"):
+        return float(np.where(one == other, 0, np.abs(one - other)).max(initial=0))
+
+
+def check(name: str, difference: float, tolerance: float, hint: str = BUG) -> None:
+    """Raises ModelError if the difference is above the tolerance, InputError if it is no number:
+    then the network makes none of random inputs.
+    """
+    if isnan(difference):
+        raise InputError(
+            f"{name} gives no numbers (NaN): with these weights the network overflows",
+            hint="if PyTorch gives numbers, this is a bug of genkit: please report it",
+        )
     if not difference <= tolerance:
         raise ModelError(
             f"{name} does not compute what PyTorch does: largest difference {difference:.1e}, "
             f"allowed {tolerance:.0e}",
-            hint="this is a bug of genkit: please report it with the checkpoint",
+            hint=hint,
         )

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from genkit.errors import InputError
+
 from .architectures.transformer import Transformer
 from .onnx_builder import MICROSOFT, GraphBuilder
 
@@ -38,8 +40,14 @@ class StaticInt8:
         bias: NDArray[np.float32],
         site: str,
     ) -> str:
+        if site not in self.ranges:
+            raise InputError(
+                f"the checkpoint has no range of activations for {site}",
+                hint="--precision fp32 needs none",
+            )
         low, high = self.ranges[site]
-        scale = np.float32((high - low) / 255)
+        # Of an input that is always 0, any scale is right.
+        scale = np.float32((high - low) / 255) or np.float32(1)
         zero_point = np.uint8(round(-low / float(scale)))
         channel = np.abs(weight).max(1) / np.float32(127)
         channel[channel == 0] = 1

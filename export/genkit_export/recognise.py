@@ -1,13 +1,16 @@
 """Which layout a checkpoint is of, by the names of its tensors."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from genkit.errors import InputError, UsageError
 
 from .checkpoints.layout import Layout, Settings, pattern
 from .read import Checkpoint
+from .sound import never_ran
 
 AVERAGED = re.compile(r"ema|avg", re.IGNORECASE)
 """Of a generator and its running average, the average is the better one."""
@@ -71,15 +74,30 @@ def fit(layout: Layout, names: Iterable[str]) -> Fit:
     return Fit(layout, best, missing, tuple(p for p in others if found[p] == found[best]))
 
 
-def choose_prefix(fit: Fit, settings: Settings) -> str:
-    """Which of several networks of a file is taken: a setting, if there are several."""
+def choose_prefix(fit: Fit, settings: Settings, tensors: Mapping[str, Tensor]) -> str:
+    """Which of several networks of a file is taken: a setting, if there are several. One whose
+    batch norms never saw a batch, as an average of parameters alone, is not the first choice.
+    """
     names = [prefix.removesuffix(".") for prefix in (fit.prefix, *fit.prefixes)]
+
+    def idle(name: str) -> bool:
+        start = f"{name}." if name else ""
+        parts = ((key, tensor) for key, tensor in tensors.items() if key.startswith(start))
+        return not fit.layout.own_statistics and never_ran(parts)
+
     if fit.prefixes:
-        chosen = settings.assume("part", names[0])
+        chosen = settings.assume("part", next((n for n in names if not idle(n)), names[0]))
     else:
         chosen = settings.read("part", names[0]) if names[0] else ""
     if chosen not in names:
         raise UsageError(f"no such part: {chosen!r}", hint=f"one of: {', '.join(names)}")
+    if idle(chosen):
+        settings.notes.append(
+            f"no batch ever went through {chosen or 'the network'}: the statistics of its norms are "
+            "those it was made with, and what it makes is not what it was trained for"
+        )
+    elif chosen != names[0] and idle(names[0]):
+        settings.notes.append(f"no batch ever went through {names[0]}, so {chosen} is taken")
     return f"{chosen}." if chosen else ""
 
 

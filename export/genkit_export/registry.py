@@ -90,10 +90,12 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "junyanz-resnet", "cyclegan", "cyclegan", junyanz.RESNET, junyanz.resnet,
         "A CycleGAN generator of residual blocks (junyanz/pytorch-CycleGAN-and-pix2pix)",
+        own_statistics=True,
     ),
     Layout(
         "junyanz-unet", "pix2pix", "cyclegan", junyanz.UNET, junyanz.unet,
         "A pix2pix generator, a U-Net (junyanz/pytorch-CycleGAN-and-pix2pix)",
+        own_statistics=True,
     ),
     Layout(
         "eriklindernoren-resnet", "cyclegan", "cyclegan", eriklindernoren.RESNET,

@@ -14,6 +14,7 @@ from .architectures.gan import Gan, GanConfig
 from .architectures.progressive import Progressive, ProgressiveConfig
 from .architectures.upconv import Upconv, UpconvConfig
 from .checkpoints.genkit import Description
+from .colours import described, given
 from .fold import folded
 from .folder import Exported
 from .to_onnx import save_picture_graph
@@ -31,8 +32,8 @@ AXES = {0: "batch"}
 
 class Sampler(nn.Module):
     """A generator whose pictures are as files have them: noise, and class and truncation where the
-    generator takes them, in; and twice out, (N, H, W, 3): as float32 from 0 to 255, and rounded to
-    uint8. Grey pictures get three equal channels.
+    generator takes them, in; and twice out, (N, H, W, 3), or 4 with alpha: as float32 from 0 to
+    255, and rounded to uint8. Grey pictures get three equal channels.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -44,7 +45,9 @@ class Sampler(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         conditions = [value for value in (label, truncation) if value is not None]
         x = self.network(z, *conditions).permute(0, 2, 3, 1)
-        exact = (x.expand(-1, -1, -1, 3) + 1) * 127.5
+        # Colours are expanded to themselves, as in the graphs that are shipped.
+        shown = x.expand(-1, -1, -1, 3) if x.shape[-1] == 3 else given(x)
+        exact = (shown + 1) * 127.5
         return exact, exact.round().clamp(0, 255).to(torch.uint8)
 
 
@@ -74,7 +77,7 @@ def export(
                 "z": f"noise: {latent['distribution'].replace('_', ' ')}",
                 "class": "index of the class",
                 "truncation": "0 to 1; the noise is to be multiplied by it too",
-                IMAGE: "sRGB",
+                IMAGE: described(channels_of(network.config)),
             }
         },
         differences={ROLE: {"fp32": worst}},
@@ -97,6 +100,13 @@ def noise(config: Config, batch: int) -> dict[str, Tensor]:
 def latent_size(config: Config) -> int:
     """Numbers of noise for a picture."""
     return config.z_dim if isinstance(config, BigGanDeepConfig) else config.latent
+
+
+def channels_of(config: Config) -> int:
+    """Channels of a picture."""
+    if isinstance(config, BigGanDeepConfig):
+        return 3
+    return config.colours if isinstance(config, BigGanConfig) else config.channels
 
 
 def class_count(config: Config) -> int:

@@ -16,7 +16,7 @@ from genkit.errors import ModelError
 
 from .folder import save_graph
 from .onnx_builder import OPSET
-from .parity import Graph, check
+from .parity import Graph, check, distance, largest
 
 PICTURE_AXES = {0: "batch", 1: "height", 2: "width"}
 """The free axes of pictures (N, H, W, channels)."""
@@ -95,8 +95,8 @@ def save_picture_graph(
         exact, pictures = graph.run(
             [EXACT, result], **{name: value.numpy() for name, value in inputs.items()}
         )
-        difference = float((torch.from_numpy(exact) - expected).abs().max()) / BYTES
-        worst = max(worst, difference)
+        difference = distance(exact, expected) / BYTES
+        worst = largest([worst, difference])
         check(path.name, difference, tolerance)
         off = (torch.from_numpy(pictures).float() - expected.clamp(0, BYTES)).abs().max()
         if off > 0.5 + tolerance * BYTES:

@@ -10,7 +10,7 @@ from torch import Tensor
 from .architectures.transformer import Transformer
 from .checkpoints.genkit import Description
 from .folder import Exported
-from .parity import Graph, largest
+from .parity import Graph, distance, largest
 from .search import beam, greedy
 from .search_graph import INPUTS, OUTPUTS, build
 from .text_graph import TextGraph
@@ -60,8 +60,7 @@ def _difference(
             no_repeat_ngram_size=0,
             return_scores=True,
         )
-        difference = torch.from_numpy(found[:, 0]) - torch.tensor(scores)
-        differences.append(float(difference.abs().max()))
+        differences.append(distance(found[:, 0], scores))
     return largest(differences)
 
 

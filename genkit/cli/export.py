@@ -13,6 +13,8 @@ import typer
 from genkit.cli.options import JsonOption, QuietOption, VerboseOption, streams_of
 from genkit.errors import ModelNotFoundError, RuntimeUnavailableError, UsageError
 from genkit.model import user_models
+from genkit.naming import check_name, name_like
+from genkit.streams import flush_c
 
 __all__ = ["app"]
 
@@ -108,6 +110,8 @@ def export(
         raise UsageError(
             f"no such precision: {precision!r}", hint=f"one of: {', '.join(PRECISIONS)}"
         )
+    if name is not None:
+        check_name(name)
     if not inspect:
         _refuse_without_a_place(output)
     record: dict[str, Any] = {}
@@ -116,16 +120,16 @@ def export(
         from genkit_export import export_checkpoint, inspect_checkpoint
 
         # PyTorch's exporter prints to stdout, where only data belongs.
-        with contextlib.redirect_stdout(streams.stderr):
+        with contextlib.redirect_stdout(streams.stderr), _descriptor_to_stderr():
             path = Path(checkpoint)
             if checkpoint.startswith(HUB):
                 from genkit_export.hub import fetch, parse
 
                 repository = parse(checkpoint)
-                name = name or repository.name.rpartition("/")[2]
+                name = name or name_like(repository.name.rpartition("/")[2], "model")
                 path = fetch(repository)
             if inspect or json:
-                record = inspect_checkpoint(path, arch=arch, settings=settings)
+                record = inspect_checkpoint(path, name=name, arch=arch, settings=settings)
             if not inspect:
                 folder = export_checkpoint(
                     path,
@@ -170,6 +174,25 @@ def _refuse_without_a_place(output: Path | None) -> None:
         raise UsageError(f"no model can be written to {place}: {reason}", hint=hint) from error
 
 
+@contextlib.contextmanager
+def _descriptor_to_stderr() -> Iterator[None]:
+    """Send what C++ code prints to descriptor 1, past Python's streams, to descriptor 2."""
+    try:
+        saved = os.dup(1)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            flush_c()
+            os.dup2(2, 1)
+        yield
+    finally:
+        flush_c()
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
 def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -190,3 +213,5 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for note in record.get("notes", ()):
+        yield f"note: {note}"

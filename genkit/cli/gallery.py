@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from genkit.alpha import opaque, split
 from genkit.cli.pictures import (
     Counts,
     Kept,
@@ -185,7 +186,7 @@ class Gallery:
         if not plan.row_names:
             return canvas, self._encode(canvas)
         return canvas, self._encode(
-            with_labels(canvas, plan.row_names, plan.column_names, self.scale)
+            with_labels(opaque(canvas), plan.row_names, plan.column_names, self.scale)
         )
 
     def _line_up(self, plan: Plan, made: Made) -> tuple[Pixels, bytes]:
@@ -200,7 +201,8 @@ class Gallery:
 
         if plan.layout == "frames" and self.target.is_written:
             fps, quality = self.recorder.fps, self.recorder.quality
-            data = encode_animation(watched(), self.target.kind, fps, quality)
+            still = (opaque(pixels) for pixels in watched())
+            data = encode_animation(still, self.target.kind, fps, quality)
         else:
             (last,) = deque(watched(), maxlen=1)
             data = self._encode(last) if self.target.is_written else b""
@@ -254,7 +256,7 @@ class Gallery:
     # What both do
 
     def _encode(self, pixels: Pixels) -> bytes:
-        return encode(Picture(pixels), self.target.kind, self.recorder.quality)
+        return encode(Picture(*split(pixels)), self.target.kind, self.recorder.quality)
 
     @property
     def _draws(self) -> bool:
@@ -265,7 +267,7 @@ class Gallery:
         if self._draws:
             truecolor = os.environ.get("COLORTERM") in ("truecolor", "24bit")
             columns = shutil.get_terminal_size().columns
-            self.streams.write(half_blocks(pixels, columns, truecolor).encode())
+            self.streams.write(half_blocks(opaque(pixels), columns, truecolor).encode())
 
     def _record(
         self,

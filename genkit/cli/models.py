@@ -125,6 +125,10 @@ def verify_command(
             problems = [model.message] if isinstance(model, ModelError) else verify(model, advance)
             for problem in problems:
                 streams.error(problem)
+            if isinstance(model, Model) and (unknown := model.card.unhashed()):
+                streams.warn(
+                    f"{name}: its card has no hash of {', '.join(unknown)}: export the model again"
+                )
             failed = failed or bool(problems)
             streams.write(f"{name}: {'damaged' if problems else 'ok'}\n")
     if failed:
@@ -215,7 +219,7 @@ def _precisions(card: Card, *roles: str) -> list[str]:
 
 
 def _size(model: Model) -> int:
-    return sum(graph.size for graph in model.card.all_graphs())
+    return sum(facts.size for facts in model.card.facts().values())
 
 
 def _human(size: int) -> str:

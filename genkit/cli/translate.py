@@ -328,7 +328,11 @@ def _find(name: str | None, source: str | None, target: str | None) -> Model:
     if name is not None or (source is None and target is None):
         found = find(TASK, name)
         if not fits(found.card):
-            raise UsageError(f"{found.card.name} does not translate from {pair}")
+            raise UsageError(
+                f"{found.card.name} does not translate from {pair}",
+                hint=f"it translates from {_languages(found.card, 'source')} to "
+                f"{_languages(found.card, 'target')}",
+            )
         return found
     models = list_models(TASK)
     fitting = [model for model in models if fits(model.card)]
@@ -338,7 +342,20 @@ def _find(name: str | None, source: str | None, target: str | None) -> Model:
     names = ", ".join(model.card.name for model in chosen or models) or "none"
     if chosen:
         raise UsageError(f"several models translate from {pair}", hint=f"--model one of: {names}")
-    raise ModelNotFoundError(f"no model translates from {pair}", hint=f"there is: {names}")
+    pairs = ", ".join(
+        f"{model.card.name} ({_languages(model.card, 'source')} to "
+        f"{_languages(model.card, 'target')})"
+        for model in models
+    )
+    raise ModelNotFoundError(
+        f"no model translates from {pair}", hint=f"there is: {pairs or 'none'}"
+    )
+
+
+def _languages(card: Card, side: str) -> str:
+    """The languages that a model translates from or to."""
+    assert card.text is not None and card.text.languages is not None
+    return ", ".join(getattr(card.text.languages, side))
 
 
 def _translated(

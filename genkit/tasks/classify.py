@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genkit.alpha import seen_by
 from genkit.card import ImageSpec
 from genkit.errors import InputError, ModelError, UsageError
 from genkit.images import Picture, composite
@@ -148,14 +149,17 @@ class Classifier(Closing):
 
 
 def prepare(picture: Picture, spec: ImageSpec) -> Pixels:
-    """A picture as the network of a card sees it: sRGB, on white where it is transparent,
-    resized and cut as the card says, uint8 (H, W, 3). Raises InputError where memory does not
+    """A picture as the network of a card sees it: sRGB, on white where it is transparent unless
+    the network sees alpha, resized and cut as the card says, uint8 (H, W, channels). Raises InputError where memory does not
     suffice.
     """
     try:
-        pixels = picture.srgb()
-        if picture.alpha is not None:
-            pixels = composite(pixels, picture.alpha)
+        if spec.channels == 4:
+            pixels = seen_by(spec.channels, picture)
+        else:
+            pixels = picture.srgb()
+            if picture.alpha is not None:
+                pixels = composite(pixels, picture.alpha)
         return np.ascontiguousarray(fit(pixels, spec.resize))
     except MemoryError as error:
         raise InputError(TOO_LARGE) from error

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from genkit.alpha import made_from, seen_by
 from genkit.errors import GenkitWarning, InputError, UsageError
-from genkit.images import Picture, fill_hidden
+from genkit.images import Picture
 from genkit.model import Model
 from genkit.pixels import Pixels, pad, resize, tiled
 from genkit.runtime import RuntimeOptions, open_session
@@ -56,8 +57,9 @@ class PictureTranslator(Closing):
         size: tuple[int, int] | int | None = None,
         tile: int | None = None,
     ) -> Picture:
-        """Translate a picture; its colour profile, alpha, depth and metadata are kept. A grey one
-        comes out in colour, and the levels of sixteen bits are 257 times those of eight.
+        """Translate a picture; its colour profile, depth and metadata are kept, and its alpha
+        unless the model makes one. A grey one comes out in colour, and the levels of sixteen bits
+        are 257 times those of eight.
 
         ``size`` is that of the result, as height and width or as the longer side; None keeps
         that of the picture. The whole picture is run at once, or, where a side is longer than
@@ -68,14 +70,14 @@ class PictureTranslator(Closing):
         """
         if tile is not None and tile < SMALLEST_TILE:
             raise UsageError(f"a tile has at least {SMALLEST_TILE} pixels a side, not {tile}")
-        pixels = fill_hidden(picture.srgb(), picture.alpha)
+        pixels = seen_by(self._image.channels, picture)
         pixels = resize(pixels, _target_size(picture.size, size))
         spec = self._image.resize
         if spec.size is None:
-            return picture.with_srgb(self._run_in_parts(pixels, tile))
+            return made_from(picture, self._run_in_parts(pixels, tile))
         small = resize(pixels, spec.size, spec.interpolation, spec.antialias)
         result = self._run_in_parts(small, tile)
-        return picture.with_srgb(resize(result, (pixels.shape[0], pixels.shape[1])))
+        return made_from(picture, resize(result, (pixels.shape[0], pixels.shape[1])))
 
     def _run_in_parts(self, pixels: Pixels, tile: int | None) -> Pixels:
         longest = max(pixels.shape[:2])
@@ -100,11 +102,11 @@ class PictureTranslator(Closing):
     def _release(self) -> None:
         """Give back what a run that did not fit has left behind."""
         size = self._image.resize.size or (1, 1)
-        smallest, _ = pad(np.zeros((*size, 3), np.uint8), self._image.pad)
+        smallest, _ = pad(np.zeros((*size, self._image.channels), np.uint8), self._image.pad)
         self._session.release({"image": smallest[None]})
 
     def _run(self, pixels: Pixels) -> Pixels:
-        """Pixels (H, W, 3) through the network."""
+        """Pixels (H, W, channels) through the network."""
         padded, inside = pad(pixels, self._image.pad)
         (results,) = self._session.run({"image": np.ascontiguousarray(padded[None])})
         result: Pixels = results[0][inside]
@@ -115,8 +117,10 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
     """Two pictures beside each other, at the size of the second one."""
     left = replace(before.with_srgb(resize(before.srgb(), after.size)), profile=after.profile)
     alpha = None
-    if left.alpha is not None and after.alpha is not None:
-        alpha = np.hstack([left.alpha, after.alpha])
+    if after.alpha is not None:
+        most = np.iinfo(after.alpha.dtype).max
+        opaque = np.full(after.size, most, after.alpha.dtype)  # before a model that makes alpha
+        alpha = np.hstack([opaque if left.alpha is None else left.alpha, after.alpha])
     return replace(after, pixels=np.hstack([left.pixels, after.pixels]), alpha=alpha)
 
 

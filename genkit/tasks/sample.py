@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 ROLE = "generate"
+FEW = 64
+"""Numbers of a picture that is too small to tell whether it should be black."""
 BATCH = 16
 """Pictures in a run of the graph."""
 
@@ -88,7 +91,7 @@ class Sampler(Closing):
         truncation: float | None = None,
         batch_size: int = BATCH,
     ) -> Iterator[Pixels]:
-        """The pictures (H, W, 3) of seeds, in their order, made as they are asked for.
+        """The pictures (H, W, 3), or 4 with alpha, of seeds, in their order, made as they are asked for.
 
         Without a truncation it is the model's own, as its card tells. A picture depends on its seed, on ``classes`` and on ``truncation``, and on nothing
         else. The seed also chooses among ``classes`` (names or indices; all that the model
@@ -139,6 +142,13 @@ class Sampler(Closing):
                 hint="a smaller batch needs less",
             ) from error
         made: Pixels = pictures[:count]
+        # NaN becomes 0 in bytes, and a network that ends in tanh is never at -1 everywhere.
+        if any(one.size > FEW and not one.any() for one in made):
+            warnings.warn(
+                f"{self.model.card.name} made a picture that is all black: its weights may be broken",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return made
 
 

@@ -33,6 +33,7 @@ RECORD = {
         {"name": "width", "value": 64, "source": "read", "flag": "--set width=64"},
         {"name": "license", "value": "x=y", "source": "assumed", "flag": "--set license=x=y"},
     ],
+    "notes": ["no batch ever went through it"],
 }
 
 
@@ -46,6 +47,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ) -> Path | None:
         calls.append((checkpoint, out, options))
         print("PyTorch says something")
+        os.write(1, b"and so does C++\n")
         report("12 layers")
         return out
 
@@ -78,6 +80,13 @@ def test_prints_the_folder_and_says_the_rest_on_stderr(exporter: list[Any]) -> N
     assert "12 layers" not in genkit("export", "a.safetensors", "-o", "b", "-q").err
 
 
+def test_what_c_code_prints_does_not_reach_stdout(
+    exporter: list[Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert genkit("export", "a.safetensors", "-o", "b").out == "b\n"
+    assert capfd.readouterr() == ("", "and so does C++\n")
+
+
 def test_leaves_the_folder_to_the_export_when_none_is_given(exporter: list[Any]) -> None:
     genkit("export", "a.safetensors")
     assert exporter == [(Path("a.safetensors"), None, PLAIN)]
@@ -85,7 +94,8 @@ def test_leaves_the_folder_to_the_export_when_none_is_given(exporter: list[Any])
 
 def test_inspects(exporter: list[Any]) -> None:
     run = genkit("export", "--inspect", "a.pth", "--arch", "cyclegan")
-    assert exporter == [(Path("a.pth"), {"arch": "cyclegan", "settings": {}})]
+    asked = {"name": None, "arch": "cyclegan", "settings": {}}
+    assert exporter == [(Path("a.pth"), asked)]
     assert (run.code, run.err) == (0, "")
     assert run.out == (
         "layout        junyanz-resnet: A generator\n"
@@ -94,6 +104,7 @@ def test_inspects(exporter: list[Any]) -> None:
         "parameters    11,378,179\n"
         "width    64   read     --set width=64\n"
         "license  x=y  assumed  --set license=x=y\n"
+        "note: no batch ever went through it\n"
     )
 
 
@@ -110,6 +121,8 @@ def test_json(exporter: list[Any]) -> None:
         ("--set", "width", "--set takes NAME=VALUE, not 'width'"),
         ("--set", "=3", "--set takes NAME=VALUE, not '=3'"),
         ("--precision", "fp16", "no such precision: 'fp16'"),
+        ("--name", "my model", "a model cannot be called 'my model'"),
+        ("--name", "../up", "a model cannot be called '../up'"),
     ],
 )
 def test_options_that_make_no_sense(
@@ -117,7 +130,8 @@ def test_options_that_make_no_sense(
 ) -> None:
     run = genkit("export", "a.pth", option, value)
     assert (run.code, run.out) == (2, "")
-    assert run.err.startswith(f"genkit: {message}\n")
+    assert run.err.startswith(f"genkit: {message}")
+    assert genkit("export", "--inspect", "a.pth", option, value) == run
     assert not exporter
 
 

@@ -39,7 +39,7 @@ class TestList:
         assert (run.code, run.err) == (0, "")
         assert [line.split(maxsplit=4) for line in run.out.splitlines()] == [
             ["inpaint", "yosemite", "fp32", "18.0B", "Fills holes in landscapes"],
-            ["translate", "en-de", "fp32,int8", "36.0B", "English to German, everyday sentences"],
+            ["translate", "en-de", "fp32,int8", "40.0B", "English to German, everyday sentences"],
         ]
         starts = {line.index("fp32") for line in run.out.splitlines()}
         assert len(starts) == 1, "columns are in line"
@@ -51,6 +51,24 @@ class TestList:
             "yosemite",
         ]
         assert len(genkit("models", "list", "--task", "inpaint").out.splitlines()) == 1
+
+    @pytest.mark.parametrize("task", ["[x", "dream", "*", "../fill"])
+    def test_of_a_task_that_there_is_not(self, models: Path, folder: Path, task: str) -> None:
+        for command in ("list", "verify"):
+            run = genkit("models", command, "--task", task)
+            assert (run.code, run.out) == (2, "")
+            assert run.err == (
+                f"genkit: no such task: {task!r}\n"
+                "hint: one of: translate, fill, classify, sample, cyclegan, inpaint\n"
+            )
+
+    def test_hidden_folders_hold_no_models(self, models: Path, folder: Path) -> None:
+        """Those of an export that was killed, for example."""
+        folder.parent.joinpath(".genkit-export-x1").mkdir()
+        for file in folder.iterdir():
+            (folder.parent / ".genkit-export-x1" / file.name).write_bytes(file.read_bytes())
+        run = genkit("models", "list", "--json")
+        assert [record["path"] for record in records(run.out)] == [str(folder)]
 
     def test_of_nothing_says_where_it_looked(self, models: Path) -> None:
         run = genkit("models", "list")
@@ -77,7 +95,7 @@ class TestList:
             "name": "en-de",
             "path": str(folder),
             "precisions": ["fp32", "int8"],
-            "bytes": 2 * len(folders.GRAPH),
+            "bytes": 2 * len(folders.GRAPH) + 2 * len(folders.TOKENIZER),
             "tags": ["default"],
             "description": "English to German, everyday sentences",
             "error": None,

@@ -278,7 +278,10 @@ class TestOptions:
             (["--beam-size", "many"], "'many' is not a valid int"),
             (["--batch-tokens", "0"], "batch tokens must be at least 1"),
             (["-i", "a.txt"], "both TEXT and --input are given"),
-            (["--to", "fr"], "shout does not translate from any language to fr"),
+            (
+                ["--to", "fr"],
+                "to fr\nhint: it translates from en to loud\n",
+            ),
         ],
     )
     def test_what_makes_no_sense_is_a_usage_error(
@@ -406,8 +409,8 @@ class TestModels:
     def test_there_may_be_none(self) -> None:
         code, _, err = self.translate("--from", "xx")
         assert code == 3
-        assert "no model translates from xx to any language\nhint: " in err
-        assert "aa-bb" in err
+        assert "no model translates from xx to any language\nhint: there is: " in err
+        assert "aa-bb (aa to bb)" in err
 
 
 def test_memory_is_bounded_however_many_lines(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 from shell import Run, process
 
 from genkit.errors import InputError, UsageError
-from genkit_export.hub import Repository, choose, parse, shards
+from genkit_export.hub import Repository, choose, fetch, parse, shards
 
 from .test_layout_junyanz import filled, resnet_shapes
 
@@ -174,6 +175,52 @@ def test_a_model_of_the_hub(server: Server, environment: dict[str, str]) -> None
     assert (offline.code, offline.err) == (0, "")
     assert json.loads(offline.out)["sha256"] == record["sha256"]
     assert len(server.asked) == asked
+
+
+class TestWithoutAConnection:
+    """The hub's library is told what happens; what it keeps is a folder."""
+
+    @pytest.fixture
+    def cached(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        import huggingface_hub
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise ConnectionError("[Errno 111] Connection refused")
+
+        def snapshot(name: str, **options: Any) -> str:
+            assert options["local_files_only"]
+            if name != "somebody/horses":
+                raise FileNotFoundError(name)
+            return str(tmp_path)
+
+        monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+        (tmp_path / "model.safetensors").write_bytes(b"")
+        return tmp_path
+
+    def test_what_is_in_the_cache_is_taken_with_a_warning(self, cached: Path) -> None:
+        with pytest.warns(RuntimeWarning, match="Connection refused; its files in the cache"):
+            assert fetch(parse("hf:somebody/horses")) == cached
+
+    def test_what_is_not_in_it_is_one_line_with_a_hint(self, cached: Path) -> None:
+        with pytest.raises(InputError, match=r"cannot get hf:somebody/else: .*refused$") as raised:
+            fetch(parse("hf:somebody/else"))
+        assert raised.value.hint == "it is not in the cache either"
+
+    def test_a_server_that_says_no_is_believed(
+        self, cached: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import huggingface_hub
+
+        class Gone(Exception):  # noqa: N818
+            response = SimpleNamespace(status_code=404)
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise Gone("no such model")
+
+        monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+        with pytest.raises(InputError, match="cannot get hf:somebody/horses: no such model"):
+            fetch(parse("hf:somebody/horses"))
 
 
 def test_what_cannot_be_had_is_one_line(server: Server, environment: dict[str, str]) -> None:

@@ -110,6 +110,34 @@ def test_pictures_of_cifar_are_prepared_as_kentaroy47_does(
     assert found["size"] == ((32, 32), "assumed")
 
 
+@torch.inference_mode()
+def test_the_mean_of_all_tokens_the_class_token_included(tmp_path: Path) -> None:
+    """`pool="mean"` of files from before it left the class token out."""
+    path = saved(tmp_path, OLD)
+    _, network = read_published(path, num_heads="3", pool="mean")
+    tokens = network.embed(pictures(2, 32, 32))
+    for block in network.blocks:
+        tokens, _ = block(tokens)
+    expected = network.head(network.norm(tokens).mean(1))
+    torch.testing.assert_close(network(pictures(2, 32, 32)), expected)
+    assert settings_of(path)["pool"] == ("cls", "assumed")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "channels", "patch"),
+    [(192, (3, "read"), 8), (64, (1, "assumed"), 8), (128, (2, "read"), 8), (12, (3, "read"), 2)],
+)
+def test_the_channels_of_patches(
+    numbers: int, channels: tuple[int, str], patch: int, tmp_path: Path
+) -> None:
+    weight = {"to_patch_embedding.1.weight": torch.zeros(48, numbers)}
+    found = settings_of(saved(tmp_path, OLD, **weight), num_heads="3")
+    assert (found["channels"], found["patch_size"]) == (channels, (patch, "read"))
+    if channels[1] == "assumed":
+        found = settings_of(saved(tmp_path, OLD, **weight), num_heads="3", channels="4")
+        assert found["patch_size"] == (patch // 2, "read")
+
+
 class TestSimple:
     def test_positions_are_those_of_the_paper(self) -> None:
         """Columns before rows, sine before cosine."""
@@ -135,15 +163,15 @@ class TestRefused:
         with pytest.raises(InputError, match="attention for small data sets"):
             inspect_checkpoint(saved(tmp_path, OLD, **temperature))
 
-    def test_the_mean_of_all_tokens(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="pools by the mean of all tokens"):
-            inspect_checkpoint(saved(tmp_path, OLD), settings={"pool": "mean"})
+    def test_a_pool_that_there_is_not(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="pool must be cls or mean, not 'max'"):
+            inspect_checkpoint(saved(tmp_path, OLD), settings={"pool": "max"})
 
     @pytest.mark.parametrize(
         ("name", "shape", "message"),
         [
             ("pos_embedding", (1, 15, 48), "positions for 14 patches"),
-            ("to_patch_embedding.1.weight", (48, 100), "no squares of 3 channels"),
+            ("to_patch_embedding.1.weight", (48, 101), "no squares of 3 channels"),
             ("to_patch_embedding.1.weight", (48,), "does not fit"),
             ("transformer.layers.1.0.fn.to_qkv.weight", (99, 48), "of another shape"),
         ],

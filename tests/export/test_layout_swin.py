@@ -226,7 +226,10 @@ VARIANTS: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
         },
         "48 biases are not those of a window",
     ),
-    "grey": ({"patch_embed.proj.weight": (16, 1, 2, 2)}, "sees 1 channels"),
+    "channels": (
+        {"patch_embed.proj.weight": (16, 5, 2, 2)},
+        "channels 5: genkit has pictures of 1",
+    ),
     "unknown": ({"other": (1,)}, "left over or of another shape: other"),
 }
 

@@ -272,7 +272,8 @@ class TestTimm:
         found = settings_of(saved(tmp_path, timm_weights(d_model=128, num_heads=2)))
         assert found["num_heads"] == (2, "assumed")
         assert found["norm_eps"] == (1e-6, "assumed")
-        assert found["pooling"] == ("token", "read")
+        assert found["global_pool"] == ("token", "assumed")
+        assert found["problem_type"] == ("single_label_classification", "assumed")
         assert found["image_size"] == (32, "read")
         assert found["crop_pct"] == (0.9, "assumed")
         assert found["interpolation"] == ("bicubic", "assumed")
@@ -301,9 +302,43 @@ class TestTimm:
         with pytest.raises(InputError):
             inspect_checkpoint(saved(tmp_path, timm_weights(), **told), settings=HEADS)
 
+    def test_the_mean_of_the_patches(self, tmp_path: Path) -> None:
+        """With a class token, which timm leaves out; told by a file or by the user."""
+        path = saved(tmp_path, timm_weights(), global_pool="avg")
+        assert settings_of(path, **HEADS)["global_pool"] == ("avg", "read")
+        _, network = read_published(path, **HEADS)
+        x = pictures(2, 32, 32)
+        with torch.no_grad():
+            tokens = network.embed(x)
+            for block in network.blocks:
+                tokens, _ = block(tokens)
+            expected = network.head(network.norm(tokens)[:, 1:].mean(1))
+            torch.testing.assert_close(network(x), expected)
+        (tmp_path / "config.json").unlink()
+        _, told = read_published(path, **HEADS, global_pool="avg")
+        assert torch.equal(told(x), network(x))
+
     def test_other_pooling_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="pools by 'avg'"):
-            inspect_checkpoint(saved(tmp_path, timm_weights(), global_pool="avg"))
+        with pytest.raises(InputError, match="pools by 'map': genkit has token and avg"):
+            inspect_checkpoint(saved(tmp_path, timm_weights(), global_pool="map"))
+
+    def test_the_mean_and_std_of_deit_are_told_of(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, timm_weights())
+        (note,) = inspect_checkpoint(path, settings=HEADS)["notes"]
+        assert "--set mean=0.485,0.456,0.406 --set std=0.229,0.224,0.225" in note
+        given = {**HEADS, "mean": "0.485,0.456,0.406", "std": "0.229,0.224,0.225"}
+        assert inspect_checkpoint(path, settings=given)["notes"] == []
+
+    def test_without_biases_of_the_attention(self, tmp_path: Path) -> None:
+        """qkv_bias=False is the same as biases of zero."""
+        state = timm_weights()
+        bare = {name: t for name, t in state.items() if not name.endswith("qkv.bias")}
+        zero = {name: t * 0 if name.endswith("qkv.bias") else t for name, t in state.items()}
+        (tmp_path / "zero").mkdir()
+        _, found = read_published(saved(tmp_path, bare), **HEADS)
+        _, expected = read_published(saved(tmp_path / "zero", zero), **HEADS)
+        x = pictures(2, 32, 32)
+        assert torch.equal(found(x), expected(x))
 
     @pytest.mark.parametrize("width", [1280, 1408])
     def test_the_largest_have_sixteen_heads(self, width: int, tmp_path: Path) -> None:
@@ -375,8 +410,8 @@ def with_token(name: str) -> Callable[[dict[str, Tensor]], None]:
     return change
 
 
-def grey(state: dict[str, Tensor]) -> None:
-    state["patch_embed.proj.weight"] = torch.zeros(48, 1, 8, 8)
+def five(state: dict[str, Tensor]) -> None:
+    state["patch_embed.proj.weight"] = torch.zeros(48, 5, 8, 8)
 
 
 VARIANTS: dict[str, tuple[Callable[[dict[str, Tensor]], None], str]] = {
@@ -387,7 +422,7 @@ VARIANTS: dict[str, tuple[Callable[[dict[str, Tensor]], None], str]] = {
     "CLIP": (with_tensor("norm_pre.weight"), "a norm before its blocks"),
     "hybrid": (with_tensor("patch_embed.backbone.conv.weight"), "convolutions before"),
     "represented": (with_tensor("pre_logits.fc.weight"), "a layer before its classifier"),
-    "grey": (grey, "sees 1 channels"),
+    "channels": (five, "channels 5: genkit has pictures of 1 to 4"),
     "unknown": (with_tensor("blocks.0.other"), "left over or of another shape: blocks.0.other"),
 }
 

@@ -88,6 +88,28 @@ class TestSettings:
         assert raised.value.hint == "it has width"
 
 
+class TestReaders:
+    """What a reader stumbles over is the file's fault only where it says so."""
+
+    def read(self, monkeypatch: pytest.MonkeyPatch, path: Path, load: Any) -> None:
+        torch.save({"a.weight": torch.zeros(1)}, path)
+        one = Layout("some", "bert", "fill", ("a.weight",), load, "Some layout")
+        monkeypatch.setattr("genkit_export.export.LAYOUTS", (one,))
+        inspect_checkpoint(path)
+
+    def test_a_tensor_that_is_missing(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        with pytest.raises(InputError, match=r"looks like some, but has no b\.weight"):
+            self.read(monkeypatch, tmp_path / "a.pth", lambda weights, *_: weights["b.weight"])
+
+    def test_a_bug_is_no_fault_of_the_file(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        with pytest.raises(KeyError, match="misspelt"):
+            self.read(monkeypatch, tmp_path / "a.pth", lambda *_: {}["misspelt"])
+
+
 class TestUnknown:
     def test_nothing_like_it(self, tmp_path: Path) -> None:
         torch.save({f"layer{i}": torch.zeros(1) for i in range(6)}, tmp_path / "a.pth")

@@ -260,6 +260,15 @@ def test_a_card_that_does_not_tell_all_that_the_graph_takes(tmp_path: Path) -> N
         Sampler(open_model(folder), RuntimeOptions())
 
 
+def test_a_picture_that_is_all_black_is_warned_of(make: Make) -> None:
+    """NaN becomes 0 in bytes."""
+    sampler, session = make()
+    black = np.zeros((1, 8, 8, 3), np.uint8)
+    session.run = lambda feeds: [black]  # type: ignore[method-assign]
+    with pytest.warns(RuntimeWarning, match="noise made a picture that is all black"):
+        list(sampler([0]))
+
+
 def test_what_it_runs_on(tmp_path: Path) -> None:
     folder = noise_model.write_model(tmp_path / "noise")
     sampler = load("sample", str(folder), device="cpu", threads=1)

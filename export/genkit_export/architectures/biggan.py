@@ -46,6 +46,12 @@ class BigGanConfig:
     hierarchical: bool = False
     """Whether every block gets a part of the noise. Needs a shared embedding."""
     norm_eps: float = 1e-5
+    output_norm_eps: float | None = None
+    """Of the last norm; None if it is `norm_eps`, too."""
+    leak: float = 0.0
+    """Slope below zero; 0 makes the activation a ReLU."""
+    colours: int = 3
+    """Channels of the pictures."""
     spectral_eps: float = 1e-12
     statistics: int = 1
     """Rows of stored means and variances. With more than one, they are those of truncations from 0
@@ -78,7 +84,7 @@ class BigGanConfig:
 
 class BigGan(nn.Module):
     """Noise (batch, latent), class int64 (batch,) and truncation (scalar, for networks with more
-    than one row of statistics) -> pictures (batch, 3, size, size), -1 to 1.
+    than one row of statistics) -> pictures (batch, colours, size, size), -1 to 1.
     """
 
     def __init__(self, config: BigGanConfig) -> None:
@@ -97,8 +103,8 @@ class BigGan(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.output_layer = nn.Sequential(
             PlainNorm(channels[-1], c),
-            nn.ReLU(),
-            SpectralConv2d(channels[-1], 3, 3, eps=c.spectral_eps),
+            nn.LeakyReLU(c.leak) if c.leak else nn.ReLU(),
+            SpectralConv2d(channels[-1], c.colours, 3, eps=c.spectral_eps),
         )
 
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor | None = None) -> Tensor:
@@ -128,13 +134,17 @@ class GeneratorBlock(nn.Module):
         self.conv_sc = SpectralConv2d(inputs, outputs, 1, eps=eps)
         self.bn1 = ClassNorm(inputs, config)
         self.bn2 = ClassNorm(outputs, config)
+        self.leak = config.leak
 
     def forward(self, x: Tensor, condition: Tensor, mix: Tensor | None) -> Tensor:
-        y: Tensor = self.conv1.enlarged(F.relu(self.bn1(x, condition, mix)))
-        y = self.conv2(F.relu(self.bn2(y, condition, mix)))
+        y: Tensor = self.conv1.enlarged(self.activated(self.bn1(x, condition, mix)))
+        y = self.conv2(self.activated(self.bn2(y, condition, mix)))
         # A 1 x 1 convolution before the enlargement computes the same at a quarter of the cost.
         shortcut = doubled(self.conv_sc(x))
         return y + shortcut
+
+    def activated(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.leak) if self.leak else F.relu(x)
 
 
 class StoredStatistics(nn.Module):
@@ -203,6 +213,8 @@ class PlainNorm(StoredStatistics):
 
     def __init__(self, channels: int, config: BigGanConfig) -> None:
         super().__init__(channels, config)
+        if config.output_norm_eps is not None:
+            self.eps = config.output_norm_eps
         self.gain = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 

@@ -11,7 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Norm = Literal["instance", "batch"]
+Norm = Literal["instance", "batch", "none"]
+NORMS = ("instance", "batch", "none")
+Colours = Literal["plain", "lab"]
 Upsample = Literal["transposed", "resize", "resize-zeros"]
 UPSAMPLES = ("transposed", "resize", "resize-zeros")
 LEAK = 0.2
@@ -31,9 +33,11 @@ class ResnetConfig:
     with zeros beyond the edges instead of reflected pixels."""
     in_channels: int = 3
     out_channels: int = 3
+    colours: Colours = "plain"
+    """What channels are: `lab` are L of CIE Lab in, and a and b out."""
 
     def __post_init__(self) -> None:
-        _check_norm(self.norm)
+        _check(self)
         if self.upsample not in UPSAMPLES:
             raise ValueError(f"unknown upsample {self.upsample!r}")
 
@@ -49,9 +53,11 @@ class UnetConfig:
     """Only shapes the layout of training; it is off in an exported graph."""
     in_channels: int = 3
     out_channels: int = 3
+    colours: Colours = "plain"
+    """See ResnetConfig."""
 
     def __post_init__(self) -> None:
-        _check_norm(self.norm)
+        _check(self)
         if self.downs < 5:
             raise ValueError(f"a U-Net has at least 5 levels, not {self.downs}")
 
@@ -206,12 +212,18 @@ def with_own_statistics(network: nn.Module) -> None:
 
 
 def _norm(norm: Norm, channels: int) -> nn.Module:
+    if norm == "none":
+        return nn.Identity()
     return nn.InstanceNorm2d(channels) if norm == "instance" else nn.BatchNorm2d(channels)
 
 
-def _check_norm(norm: str) -> None:
-    if norm not in ("instance", "batch"):
-        raise ValueError(f"unknown norm {norm!r}")
+def _check(config: ResnetConfig | UnetConfig) -> None:
+    if config.norm not in NORMS:
+        raise ValueError(f"unknown norm {config.norm!r}")
+    if config.colours not in ("plain", "lab"):
+        raise ValueError(f"unknown colours {config.colours!r}")
+    if config.colours == "lab" and (config.in_channels, config.out_channels) != (1, 2):
+        raise ValueError("colours are lab from one channel to two")
 
 
 def _up(channels: int, kind: str, biased: bool) -> nn.Module:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 LEAK = 0.2
 START = 4
 """Side of the smallest feature map."""
-SIZES = (28, 32, 64, 128)
 Norm = Literal["batch", "layer", "none"]
 NORMS: dict[str, Callable[[int], list[nn.Module]]] = {
     "batch": lambda channels: [nn.BatchNorm2d(channels)],
@@ -28,7 +27,7 @@ class DcganConfig:
     """A pyramid of transposed convolutions."""
 
     size: int = 64
-    """Side of the pictures: 28, 32, 64 or 128. 28 is cut from the middle of 32."""
+    """Side of the pictures: 4 times a power of two, from 8 on; or 28, cut from the middle of 32."""
     latent: int = 100
     width: int = 64
     """Channels before the last layer; every layer below has twice as many."""
@@ -43,10 +42,14 @@ class DcganConfig:
     convolution and a depth-to-space."""
     batch_norm: bool = True
     """No layer has a bias, with batch norm or without."""
+    output: Literal["tanh", "none"] = "tanh"
+    """What comes last: nothing in networks of losses without a sigmoid (the GAN zoo's)."""
 
     def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise ValueError(f"pictures have a side of 28, 32, 64 or 128, not {self.size}")
+        if self.size != 28 and (self.size < 2 * START or self.size.bit_count() != 1):
+            raise ValueError(f"pictures have a side of 28, or 8, 16, 32, ..., not {self.size}")
+        if self.output not in ("tanh", "none"):
+            raise ValueError(f"unknown output {self.output!r}")
         if self.head not in ("transposed", "point"):
             raise ValueError(f"unknown head {self.head!r}")
         if self.upsample not in ("transposed", "shuffle"):
@@ -87,7 +90,8 @@ class Dcgan(nn.Module):
         kernel, stride, padding = (4, 2, 1) if config.head == "transposed" else (1, 1, 0)
         padding += (config.grid - config.size) // 2
         head = nn.ConvTranspose2d(channels, config.channels, kernel, stride, padding, bias=False)
-        self.main = nn.Sequential(*layers, head, nn.Tanh())
+        last = [nn.Tanh()] if config.output == "tanh" else []
+        self.main = nn.Sequential(*layers, head, *last)
 
     def forward(self, z: Tensor) -> Tensor:
         pictures: Tensor = self.main(z[:, :, None, None] if z.dim() == 2 else z)

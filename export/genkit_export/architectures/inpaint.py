@@ -11,8 +11,10 @@ with the state dict of its authors' code. Half of each layer sees the whole pict
 Fourier transform (`fourier.py`), so that a hole of any size has something to be filled from.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -151,6 +153,13 @@ def smooth_fill(picture: Tensor, known: Tensor, levels: int, relaxations: int) -
     return filled
 
 
+OUTPUTS: Mapping[str, Callable[[], list[nn.Module]]] = {
+    "sigmoid": lambda: [nn.Sigmoid()],
+    "tanh": lambda: [nn.Tanh()],
+    "none": list,
+}
+
+
 @dataclass(frozen=True)
 class LamaConfig:
     """Big LaMa's sizes."""
@@ -161,6 +170,14 @@ class LamaConfig:
     global_share: float = 0.75
     """Share of the channels that see the whole picture."""
     most_channels: int = 1024
+    channels: int = 3
+    """Of the pictures, see `colours.py`."""
+    output: Literal["sigmoid", "tanh", "none"] = "sigmoid"
+    """What comes last, `add_out_act`: sigmoid in all published settings."""
+
+    def __post_init__(self) -> None:
+        if self.output not in OUTPUTS:
+            raise ValueError(f"unknown output {self.output!r}")
 
     @property
     def multiple(self) -> int:
@@ -176,13 +193,14 @@ class LamaConfig:
 
 
 class Lama(nn.Module):
-    """(batch, 4, h, w) -> (batch, 3, h, w), from 0 to 1."""
+    """(batch, channels + 1, h, w) -> (batch, channels, h, w), from 0 to 1."""
 
     def __init__(self, config: LamaConfig) -> None:
         super().__init__()
         self.config = config
         sizes = [min(config.width * 2**i, config.most_channels) for i in range(config.downs + 1)]
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), FourierLayer(4, sizes[0], 7, padding=0)]
+        first = FourierLayer(config.channels + 1, sizes[0], 7, padding=0)
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), first]
         for i, (before, after) in enumerate(pairwise(sizes)):
             share = config.global_share if i == config.downs - 1 else 0
             layers.append(FourierLayer(before, after, 3, stride=2, share_out=share))
@@ -191,8 +209,8 @@ class Lama(nn.Module):
         for before, after in pairwise(reversed(sizes)):
             up = nn.ConvTranspose2d(before, after, 3, 2, 1, 1)
             layers += [up, nn.BatchNorm2d(after), nn.ReLU()]
-        last = nn.Conv2d(sizes[0], 3, 7)
-        self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), last, nn.Sigmoid())
+        last = nn.Conv2d(sizes[0], config.channels, 7)
+        self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), last, *OUTPUTS[config.output]())
 
     def forward(self, x: Tensor) -> Tensor:
         y, waves = x, None

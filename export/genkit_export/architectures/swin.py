@@ -51,6 +51,10 @@ class SwinConfig:
     dropout: float = 0.0
     drop_path: float = 0.0
     """The chance that the last layer is left out while training; those before less."""
+    multi_label: bool = False
+    """Whether each class is told by itself: a sigmoid instead of softmax."""
+    channels: int = 3
+    """Of the pictures, see `colours.py`."""
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     """Of red, green and blue, from 0 to 1."""
@@ -223,6 +227,7 @@ class Swin(nn.Module):
             config.stem_channels,
             normed=True,
             norm_eps=config.norm_eps,
+            colours=config.channels,
         )
         self.dropout = nn.Dropout(config.dropout)
         rates = drop_rates(config.drop_path, sum(config.depths))

@@ -32,7 +32,7 @@ def check_stem(stem: str, channels: Sequence[int], patch_size: int) -> None:
 
 
 class PatchEmbed(nn.Module):
-    """Pictures (batch, 3, h, w) to patches (batch, width, h / patch_size, w / patch_size).
+    """Pictures (batch, colours, h, w) to patches (batch, width, h / patch_size, w / patch_size).
 
     - `patch`: a linear map of each patch ("An Image is Worth 16x16 Words", Dosovitskiy et al. 2021).
     - `conv`: 3 x 3 convolutions with batch norm and ReLU, the last log2(patch_size) of them with
@@ -55,20 +55,21 @@ class PatchEmbed(nn.Module):
         *,
         normed: bool = False,
         norm_eps: float = 1e-5,
+        colours: int = CHANNELS,
     ) -> None:
         super().__init__()
         self.stem, self.patch_size = stem, patch_size
         if stem == "conv":
-            self.convs = nn.Sequential(*_convolutions(channels, _halvings(patch_size)))
+            self.convs = nn.Sequential(*_convolutions(colours, channels, _halvings(patch_size)))
             self.proj = nn.Conv2d(channels[-1], width, 1)
         elif stem == "shifted":
-            self.shift_norm = nn.LayerNorm(5 * CHANNELS * patch_size**2, norm_eps)
-            self.proj = nn.Conv2d(5 * CHANNELS * patch_size**2, width, 1)
+            self.shift_norm = nn.LayerNorm(5 * colours * patch_size**2, norm_eps)
+            self.proj = nn.Conv2d(5 * colours * patch_size**2, width, 1)
         elif stem == "normed":
-            self.pixel_norm = nn.LayerNorm(CHANNELS * patch_size**2, norm_eps)
-            self.proj = nn.Conv2d(CHANNELS * patch_size**2, width, 1)
+            self.pixel_norm = nn.LayerNorm(colours * patch_size**2, norm_eps)
+            self.proj = nn.Conv2d(colours * patch_size**2, width, 1)
         else:
-            self.proj = nn.Conv2d(CHANNELS, width, patch_size, patch_size)
+            self.proj = nn.Conv2d(colours, width, patch_size, patch_size)
         normed = normed or stem == "normed"
         self.norm = nn.LayerNorm(width, norm_eps) if normed else None
 
@@ -143,9 +144,8 @@ def _halvings(patch_size: int) -> int:
     return int(math.log2(patch_size))
 
 
-def _convolutions(channels: Sequence[int], halvings: int) -> list[nn.Module]:
+def _convolutions(before: int, channels: Sequence[int], halvings: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    before = CHANNELS
     for i, after in enumerate(channels):
         stride = 2 if i >= len(channels) - halvings else 1
         conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)

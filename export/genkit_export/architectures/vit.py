@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from .vision import DropPath, Mlp, PatchEmbed, Stem, check_stem, drop_rates, initialize, split_heads
 
-Pooling = Literal["token", "mean"]
+Pooling = Literal["token", "mean", "patches", "all"]
+POOLINGS = ("token", "mean", "patches", "all")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,11 @@ class ViTConfig:
     norm_eps: float = 1e-6
     pooling: Pooling = "token"
     """What the classifier sees: the class token, or the mean of the patches (then there is no class
-    token)."""
+    token). With a class token also the mean of the `patches`, or of `all` tokens."""
+    multi_label: bool = False
+    """Whether each class is told by itself: a sigmoid instead of softmax."""
+    channels: int = 3
+    """Of the pictures, see `colours.py`."""
     stem: Stem = "patch"
     """How pictures become patches, see `vision.PatchEmbed`."""
     stem_channels: tuple[int, ...] = ()
@@ -54,7 +59,7 @@ class ViTConfig:
             raise ValueError(f"{name} {self.attention_width} must be a multiple of num_heads")
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} must be a multiple of patch_size")
-        if self.pooling not in ("token", "mean"):
+        if self.pooling not in POOLINGS:
             raise ValueError(f"unknown pooling {self.pooling!r}")
         check_stem(self.stem, self.stem_channels, self.patch_size)
 
@@ -66,7 +71,7 @@ class ViTConfig:
     @property
     def prefix(self) -> int:
         """Tokens before those of the patches."""
-        return int(self.pooling == "token")
+        return int(self.pooling != "mean")
 
 
 def tiny(**others: Any) -> ViTConfig:
@@ -136,7 +141,12 @@ class ViT(nn.Module):
         width = config.d_model
         grid = config.image_size // config.patch_size
         self.patch_embed = PatchEmbed(
-            config.stem, config.patch_size, width, config.stem_channels, norm_eps=config.norm_eps
+            config.stem,
+            config.patch_size,
+            width,
+            config.stem_channels,
+            norm_eps=config.norm_eps,
+            colours=config.channels,
         )
         if config.prefix:
             self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -177,7 +187,13 @@ class ViT(nn.Module):
         for block in self.blocks:
             tokens, _ = block(tokens)
         tokens = self.norm(tokens)
-        pooled = tokens[:, 0] if self.config.prefix else tokens.mean(1)
+        match self.config.pooling:
+            case "token":
+                pooled = tokens[:, 0]
+            case "patches":
+                pooled = tokens[:, 1:].mean(1)
+            case _:
+                pooled = tokens.mean(1)
         logits: Tensor = self.head(pooled)
         return logits
 

@@ -15,7 +15,7 @@ from genkit_export.architectures.bert import Bert
 from genkit_export.architectures.transformer import ACTIVATIONS
 from genkit_export.read import Checkpoint
 
-from .layout import Loaded, Settings, Weights, count
+from .layout import Loaded, Settings, Tensors, Weights, count
 from .masked_text import masked_text
 
 KEYS = (
@@ -90,7 +90,7 @@ def to_ours(
     outside = {theirs: name for name, theirs in names.items()}
     inside = {theirs: name for name, theirs in layer_names.items()}
     kinds = {"gamma": "weight", "beta": "bias"}
-    out = {}
+    out = Tensors()
     for name, tensor in weights.items():
         path, _, kind = name.rpartition(".")
         if name.startswith(UNUSED) or kind in BUFFERS:
@@ -111,7 +111,7 @@ def tied(
     """Without the last product, whose weights are the word embeddings and whose bias is the head's.
     Raises InputError for a network in which they are not.
     """
-    weights = dict(weights)
+    weights = Tensors(weights)
     last, bias = weights.pop(f"{decoder}.weight", words), weights.pop(f"{decoder}.bias", None)
     if last.shape != words.shape or not torch.equal(last, words):
         raise InputError(

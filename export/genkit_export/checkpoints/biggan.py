@@ -14,9 +14,10 @@ from genkit_export.architectures.biggan import START, BigGanConfig
 from genkit_export.architectures.biggan_deep import BigGanDeepConfig
 from genkit_export.read import Checkpoint
 from genkit_export.sample import class_count, latent_section
+from genkit_export.sound import MEANS, VARIANCES
 
 from .imagenet import names
-from .layout import Loaded, Settings, Weights, numbers
+from .layout import Loaded, Settings, Tensors, Weights, numbers
 
 DEEP = (
     "embeddings.weight",
@@ -82,12 +83,25 @@ def deep(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
 
 
 def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
-    """BigGAN-PyTorch's generator, with an embedding that all norms share or without."""
+    """BigGAN-PyTorch's generator, with an embedding that all norms share or without. Raises
+    InputError for the variants of its authors that genkit does not have.
+    """
+    if "blocks.0.0.conv3.weight" in weights:
+        raise InputError(
+            f"{checkpoint.path} is a BigGAN-deep of ajbrock/BigGAN-PyTorch (BigGANdeep.py), which "
+            "genkit does not have: only its BigGAN, and the BigGAN-deep of Hugging Face"
+        )
+    if not any(name.rpartition(".")[2] in (*MEANS, *VARIANCES) for name in weights):
+        raise InputError(
+            f"{checkpoint.path} has norms without statistics (norm_style), which genkit does not have"
+        )
     if "linear.u0" not in weights:
         raise InputError(
             f"{checkpoint.path} was trained without spectral norm, which genkit's BigGAN has"
         )
-    weights = {_plain_name(name): t for name, t in weights.items() if not UNUSED.fullmatch(name)}
+    weights = Tensors(
+        (_plain_name(name), t) for name, t in weights.items() if not UNUSED.fullmatch(name)
+    )
     blocks = numbers(weights, "blocks.*.0.conv1.weight")
     convs = [weights[f"blocks.{index}.0.conv1.weight"] for index in blocks]
     channels = [convs[0].shape[1], *map(len, convs)]
@@ -107,6 +121,10 @@ def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loade
         "shared": settings.read("shared", 0 if shared is None else shared.shape[1]),
         "hierarchical": settings.read("hierarchical", hierarchical),
         "norm_eps": settings.assume("norm_eps", 1e-5),
+        # The authors make the last norm without their BN_eps.
+        "output_norm_eps": settings.assume("output_norm_eps", 1e-5),
+        "leak": settings.assume("leak", 0.0),
+        "colours": settings.read("colours", len(weights["output_layer.2.weight"])),
         "spectral_eps": settings.assume("spectral_eps", 1e-12),
     }
     return Loaded(config, weights, {"latent": _latent(BigGanConfig(**config), settings)})

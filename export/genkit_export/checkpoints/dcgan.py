@@ -13,13 +13,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from genkit.errors import InputError
 from genkit_export.architectures.dcgan import START, DcganConfig
 from genkit_export.architectures.upconv import DOUBLINGS, UpconvConfig
 from genkit_export.read import Checkpoint
 from genkit_export.sample import latent_section
 
-from .layout import Loaded, Settings, Weights, count, numbers
+from .gan import refuse_classes
+from .layout import Loaded, Settings, Tensors, Weights, count, numbers
 from .zoo import output, settings_of
 
 KEYS = (
@@ -66,7 +66,7 @@ def wgan(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
     batch_norm = any(found["kind"] == "batchnorm" for found in named.values())
     places = sorted({_place(found) for found in named.values()})
     step = 3 if batch_norm else 2  # with the activation
-    renamed: Weights = {}
+    renamed: Weights = Tensors()
     for name, tensor in weights.items():
         if found := named.get(name):
             index = places.index(_place(found)) * step + (found["kind"] == "batchnorm")
@@ -81,30 +81,38 @@ def wgan(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
 
 
 def zoo(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
-    """The DCGAN of the GAN zoo. Raises InputError for one that takes attributes, or has no tanh."""
-    if output(settings_of(checkpoint), settings, "tanh") != "tanh":
-        raise InputError(f"{checkpoint.path} ends without tanh, which genkit's DCGAN does not have")
+    """The DCGAN of the GAN zoo. Raises InputError for one that takes attributes."""
+    last = output(settings_of(checkpoint), settings, "tanh")
     layers = count(weights, "main.convTranspose*.weight")
     names = {
         "formatLayer.weight": "main.0.weight",
         "main.outlayer.weight": f"main.{3 * (layers + 1)}.weight",
     }
-    renamed: Weights = {}
+    renamed: Weights = Tensors()
     for name, tensor in weights.items():
         if found := ZOO_NAMED.fullmatch(name):
             index = 3 * int(found[2]) + (found[1] == "batchNorm")
             name = f"main.{index}.{found[3]}"
         renamed[names.get(name, name)] = tensor
-    return _load(renamed, settings)
+    return _load(renamed, settings, {"output": last})
 
 
 def upconv(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
     """The generator of eriklindernoren, which repeats pixels to enlarge."""
+    refuse_classes(weights, checkpoint)
     first, last = weights["l1.0.weight"], weights["conv_blocks.9.weight"]
+    latent = settings.read("latent", first.shape[1])
+    codes = settings.assume("codes", (0, 0))
+    if codes == (0, 0):
+        settings.notes.append(
+            "an InfoGAN has the same tensors: for one with ten classes and two codes, which would be "
+            "drawn from a normal distribution with the rest, add --set codes=10,2"
+        )
     side = math.isqrt(len(first) // len(weights["conv_blocks.0.running_mean"]))
     config: dict[str, Any] = {
         "size": settings.read("size", side * 2**DOUBLINGS),
-        "latent": settings.read("latent", first.shape[1]),
+        "latent": latent,
+        "codes": codes,
         "width": settings.read("width", last.shape[1]),
         "channels": settings.read("channels", len(last)),
         "norm_eps": settings.assume("norm_eps", 0.8),

@@ -14,7 +14,7 @@ from genkit_export.architectures.gan import LEAK, GanConfig
 from genkit_export.read import Checkpoint
 from genkit_export.sample import latent_section
 
-from .layout import Loaded, Settings, Weights, numbers
+from .layout import Loaded, Settings, Tensors, Weights, numbers
 
 PLAIN = ("0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias")
 NORMED = (
@@ -28,7 +28,9 @@ NORMED = (
     "model.11.weight",
 )
 WGAN = "main.0.weight"
-CHANNELS = (1, 3)
+CHANNELS = (1, 3, 2, 4)
+"""What pictures can have, the likelier first."""
+EMBEDDING = "label_emb.weight"
 
 
 def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
@@ -36,7 +38,7 @@ def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loade
     with tanh.
     """
     wgan = any(name.endswith(WGAN) for name in checkpoint.tensors)
-    weights = {f"main.{name}": tensor for name, tensor in weights.items()}
+    weights = Tensors((f"main.{name}", tensor) for name, tensor in weights.items())
     config = _sizes(weights, checkpoint, settings) | {
         "leak": settings.assume("leak", 0.0),
         "output": settings.assume("output", "none" if wgan else "tanh"),
@@ -46,7 +48,10 @@ def plain(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loade
 
 def normed(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
     """Linear layers with batch norm and a leaky ReLU between each two."""
-    weights = {name.replace("model.", "main.", 1): tensor for name, tensor in weights.items()}
+    refuse_classes(weights, checkpoint)
+    weights = Tensors(
+        (name.replace("model.", "main.", 1), tensor) for name, tensor in weights.items()
+    )
     config = _sizes(weights, checkpoint, settings) | {
         "norm_eps": settings.assume("norm_eps", 0.8),
         "leak": settings.assume("leak", LEAK),
@@ -66,9 +71,21 @@ def _sizes(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> dict
     fits = [channels for channels, side in sides.items() if channels * side**2 == pixels]
     if not fits:
         raise InputError(f"{checkpoint.path} makes {pixels} numbers, which are no square picture")
+    # A square of grey is also a square of half the side in four channels.
+    tell = settings.read if len(fits) == 1 else settings.assume
+    channels = tell("channels", fits[0])
     return {
         "latent": settings.read("latent", linear[0].shape[1]),
         "hidden": tuple(hidden),
-        "channels": settings.read("channels", fits[0]),
-        "size": settings.read("size", sides[fits[0]]),
+        "channels": channels,
+        "size": settings.read("size", math.isqrt(pixels // max(channels, 1))),
     }
+
+
+def refuse_classes(weights: Weights, checkpoint: Checkpoint) -> None:
+    """Raises InputError for a generator by class of eriklindernoren."""
+    if EMBEDDING in weights:
+        raise InputError(
+            f"{checkpoint.path} makes pictures by class ({EMBEDDING}: cgan, acgan or sgan of "
+            "eriklindernoren/PyTorch-GAN), which genkit has of BigGAN alone"
+        )

@@ -6,6 +6,7 @@ what the export finds out) and, for eight-bit graphs, `ranges` (see `quantize.py
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -86,5 +87,21 @@ def describe(checkpoint: Checkpoint) -> Description | None:
             f"{checkpoint.path} has format {description.format}, newer than this genkit reads",
             hint="pip install --upgrade genkit-onnx",
         )
-    ranges = {site: (low, high) for site, (low, high) in description.ranges.items()}
+    ranges = _ranges(description.ranges, checkpoint)
     return Description(description.architecture, description.config, description.card, ranges)
+
+
+def _ranges(found: object, checkpoint: Checkpoint) -> Ranges:
+    """The ranges of a header. Raises InputError for what are none."""
+    ranges: dict[str, tuple[float, float]] = {}
+    for site, pair in found.items() if isinstance(found, dict) else ():
+        match pair:
+            case [int() | float() as low, int() | float() as high] if (
+                math.isfinite(low) and math.isfinite(high) and low <= 0 <= high
+            ):
+                ranges[site] = (low, high)
+            case _:
+                raise InputError(
+                    f"{checkpoint.path}: its {KEY!r} header has the range {pair} for {site}"
+                )
+    return ranges

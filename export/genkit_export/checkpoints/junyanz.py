@@ -14,7 +14,7 @@ from genkit_export.cyclegan import image_section
 from genkit_export.read import Checkpoint
 from genkit_export.resizing import resized
 
-from .layout import Loaded, Settings, Weights, count
+from .layout import Loaded, Settings, Weights, count, numbers
 
 RESNET = (
     "model.1.weight",
@@ -39,15 +39,21 @@ def resnet(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Load
             "which genkit does not have"
         )
     first, blocks = weights["model.1.weight"], count(weights, "model.*.conv_block.1.weight")
+    begin = numbers(weights, "model.*.conv_block.1.weight")[0]
+    if begin != 10:
+        raise InputError(
+            f"{checkpoint.path} has {begin // 3 - 1} layers that halve the size, and junyanz' "
+            "generator 2: it is one of pix2pixHD (which LaMa calls regular), which genkit does not "
+            "have"
+        )
     last = weights.get(f"model.{17 + blocks}.weight")
     config: dict[str, Any] = {
         "width": settings.read("width", first.shape[0]),
         "blocks": settings.read("blocks", blocks),
-        "norm": settings.read("norm", "batch" if "model.2.weight" in weights else "instance"),
+        "norm": settings.read("norm", _norm(weights, "model.2.weight", "model.1.bias")),
         "dropout": settings.read("dropout", not count(weights, "model.*.conv_block.5.weight")),
         "upsample": "transposed",
-        "in_channels": settings.read("in_channels", first.shape[1]),
-        "out_channels": settings.read("out_channels", 3 if last is None else last.shape[0]),
+        **_channels(first.shape[1], 3 if last is None else last.shape[0], settings),
     }
     image = image_section(ResnetConfig(**config))
     return Loaded(
@@ -64,18 +70,37 @@ def unet(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
         prefix, downs = f"{prefix}model.3.", downs + 1
     # The innermost level has its way up where the others have the next level.
     downs -= 1
-    batch = "model.model.1.model.2.weight" in weights
+    level = "model.model.1.model."
     config: dict[str, Any] = {
         "width": settings.read("width", first.shape[0]),
         "downs": settings.read("downs", downs),
-        "norm": settings.read("norm", "batch" if batch else "instance"),
-        "in_channels": settings.read("in_channels", first.shape[1]),
-        "out_channels": settings.read("out_channels", weights["model.model.3.weight"].shape[1]),
+        "norm": settings.read("norm", _norm(weights, f"{level}2.weight", f"{level}1.bias")),
+        **_channels(first.shape[1], weights["model.model.3.weight"].shape[1], settings),
     }
     image = image_section(UnetConfig(**config))
     return Loaded(
         config, _without_statistics(weights, config), {"image": _resized(image, settings)}
     )
+
+
+def _norm(weights: Weights, scale: str, bias: str) -> str:
+    """Batch norm has scales, instance norm follows layers with a bias, and with neither there is no
+    norm.
+    """
+    if scale in weights:
+        return "batch"
+    return "instance" if bias in weights else "none"
+
+
+def _channels(inside: int, outside: int, settings: Settings) -> Mapping[str, Any]:
+    """What goes in and comes out. One channel to two is the authors' colorization."""
+    found = {
+        "in_channels": settings.read("in_channels", inside),
+        "out_channels": settings.read("out_channels", outside),
+    }
+    if (inside, outside) == (1, 2):
+        return {**found, "colours": settings.assume("colours", "lab")}
+    return found
 
 
 def _without_statistics(weights: Weights, config: Mapping[str, Any]) -> Weights:

@@ -38,12 +38,25 @@ class Setting:
         return f"--set {self.name}={shown(self.value)}"
 
 
+class MissingTensorError(LookupError):
+    """A checkpoint lacks a tensor that its layout has; the argument is its name."""
+
+
+class Tensors(dict[str, Tensor]):
+    """Tensors by name; one that is not there is the checkpoint's fault, not ours."""
+
+    def __missing__(self, name: str) -> Tensor:
+        raise MissingTensorError(name)
+
+
 class Settings:
     """Collects what a layout finds out; what the user gave goes before it."""
 
     def __init__(self, given: Mapping[str, str] | None = None) -> None:
         self._given = dict(given or {})
         self._found: dict[str, Setting] = {}
+        self.notes: list[str] = []
+        """What a person should know besides, a line each."""
 
     def read(self, name: str, value: Value) -> Value:
         """A value that the file tells."""
@@ -65,6 +78,10 @@ class Settings:
         if type(value) is not type(default):
             raise InputError(f"in the configuration, {name} is {value!r}, unlike {default!r}")
         return self.read(name, value)
+
+    def is_given(self, name: str) -> bool:
+        """Whether the user says it."""
+        return name in self._given
 
     def list(self) -> list[Setting]:
         """All of them. Raises UsageError for given ones that the layout does not have."""
@@ -113,6 +130,8 @@ class Layout:
     load: Callable[[Weights, Checkpoint, Settings], Loaded]
     title: str
     """What it is, for people, and for the description of a model."""
+    own_statistics: bool = False
+    """Whether batch norms use those of the picture itself, so that the stored ones do not matter."""
     header: str = ""
     """Instead of keys: what the header of the file has."""
 

@@ -17,9 +17,9 @@ from genkit.errors import InputError
 from genkit_export.architectures.vision import CHANNELS
 from genkit_export.read import Checkpoint
 
-from .layout import Loaded, Settings, Weights, count
+from .layout import Loaded, Settings, Tensors, Weights, count
 from .names import Names, renamed
-from .pictures import Preparation, name_classes, prepare, refuse
+from .pictures import Preparation, multi_label, name_classes, prepare, refuse
 
 KEYS = (
     "pos_embedding",
@@ -49,11 +49,23 @@ UNLIKE = {
 HEAD_WIDTH = 64
 """The default of `dim_head`."""
 CIFAR = {
-    10: Preparation((32, 32), mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
-    100: Preparation((32, 32), mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)),
+    10: Preparation(
+        (32, 32),
+        interpolation="bilinear",
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2023, 0.1994, 0.2010),
+    ),
+    100: Preparation(
+        (32, 32),
+        interpolation="bilinear",
+        mean=(0.5071, 0.4867, 0.4408),
+        std=(0.2675, 0.2565, 0.2761),
+    ),
 }
 """What kentaroy47 does to pictures of 32 pixels, by the number of classes."""
 
+POOLS = {"cls": "token", "mean": "all"}
+"""Their names of what the classifier sees, where there is a class token, and ours."""
 LAYER = "transformer.layers.#"
 NEW: Names = {
     f"{LAYER}.0.norm": "blocks.#.norm1",
@@ -106,7 +118,8 @@ def load_simple(weights: Weights, checkpoint: Checkpoint, settings: Settings) ->
     """A `SimpleViT` of version 1.5 and later. Its positions are computed and not in the file, which
     therefore does not tell the size of its pictures.
     """
-    patch = math.isqrt(weights["to_patch_embedding.2.weight"].shape[1] // CHANNELS)
+    channels = _channels(weights["to_patch_embedding.2.weight"].shape[1], settings)
+    patch = math.isqrt(weights["to_patch_embedding.2.weight"].shape[1] // max(channels, 1))
     size = settings.assume("image_size", 256)
     width = weights["to_patch_embedding.2.weight"].shape[0]
     if not patch or size % patch or width % 4:
@@ -120,23 +133,23 @@ def _load(weights: Weights, checkpoint: Checkpoint, settings: Settings, layers: 
     have.
     """
     refuse(weights, UNLIKE, checkpoint)
-    weights = dict(weights)
+    weights = Tensors(weights)
     # `pool="mean"` leaves an empty class token behind; older files do not tell.
+    pool = "mean"
     token = weights.get("cls_token", torch.empty(0))
     if not token.numel():
         weights.pop("cls_token", None)
-    elif settings.assume("pool", "cls") != "cls":
-        raise InputError(
-            f"{checkpoint.path} has a class token, but pools by the mean of all tokens, which genkit "
-            "does not have"
-        )
+    else:
+        pool = settings.assume("pool", "cls")
+        if pool not in POOLS:
+            raise ValueError(f"pool must be {' or '.join(POOLS)}, not {pool!r}")
     normed = "to_patch_embedding.3.weight" in weights
     names = {**AROUND, **(NORMED_PATCHES if normed else {}), **layers}
     ours = renamed(weights, names)
-    width, patch = _patches(ours, checkpoint)
+    width, patch, channels = _patches(ours, checkpoint, settings)
     _flatten(ours, "pos_embed")
     _flatten(ours, "cls_token")
-    _turn_patches(ours, patch, normed)
+    _turn_patches(ours, patch, channels, normed)
     size = patch * _grid(ours, checkpoint)
     depth = count(ours, "blocks.*.attn.qkv.weight")
     inner = ours["blocks.0.attn.qkv.weight"].shape[0] // 3
@@ -145,7 +158,7 @@ def _load(weights: Weights, checkpoint: Checkpoint, settings: Settings, layers: 
     classes = settings.read("num_classes", ours["head.weight"].shape[0])
     usual = CIFAR.get(classes) if size == 32 else None
     preparation = prepare(
-        settings, usual or Preparation((size, size), mean=(0.0,) * 3, std=(1.0,) * 3), {}
+        settings, usual or Preparation((size, size), mean=(0.0,) * 3, std=(1.0,) * 3), {}, channels
     )
     config: dict[str, Any] = {
         "image_size": size if layers is SIMPLE else settings.read("image_size", size),
@@ -157,7 +170,9 @@ def _load(weights: Weights, checkpoint: Checkpoint, settings: Settings, layers: 
         "num_heads": settings.assume("num_heads", max(inner // HEAD_WIDTH, 1)),
         "d_ff": settings.read("d_ff", ours["blocks.0.mlp.fc1.weight"].shape[0]),
         "norm_eps": settings.assume("norm_eps", 1e-5),
-        "pooling": settings.read("pooling", "token" if "cls_token" in ours else "mean"),
+        "pooling": POOLS[pool] if "cls_token" in ours else settings.read("pooling", "mean"),
+        "multi_label": multi_label(checkpoint, settings, classes),
+        "channels": channels,
         "stem": "normed" if normed else "patch",
         "mean": preparation.mean,
         "std": preparation.std,
@@ -176,18 +191,28 @@ def sines(grid: int, width: int) -> Tensor:
     return torch.cat([columns.sin(), columns.cos(), rows.sin(), rows.cos()], 1)
 
 
-def _patches(ours: Weights, checkpoint: Checkpoint) -> tuple[int, int]:
-    """The width of a network, and the side of its patches. Raises InputError if they are no squares
-    of red, green and blue.
+def _patches(ours: Weights, checkpoint: Checkpoint, settings: Settings) -> tuple[int, int, int]:
+    """The width of a network, the side of its patches, and the channels of its pictures. Raises
+    InputError if they are no squares.
     """
     width, numbers = ours["patch_embed.proj.weight"].shape
-    patch = math.isqrt(numbers // CHANNELS)
-    if CHANNELS * patch**2 != numbers or not numbers:
+    channels = _channels(numbers, settings)
+    patch = math.isqrt(numbers // max(channels, 1))
+    if channels * patch**2 != numbers or not numbers:
         raise InputError(
             f"{checkpoint.path} sees patches of {numbers} numbers, which are no squares of "
-            f"{CHANNELS} channels"
+            f"{channels} channels"
         )
-    return width, patch
+    return width, patch, channels
+
+
+def _channels(numbers: int, settings: Settings) -> int:
+    """The channels of patches of so many numbers, if they are squares: three or two are certain,
+    and one could also be four, in patches of half the side.
+    """
+    fits = [c for c in (CHANNELS, 1, 2, 4) if c * math.isqrt(numbers // c) ** 2 == numbers]
+    tell = settings.assume if 4 in fits else settings.read
+    return tell("channels", (fits or [CHANNELS])[0])
 
 
 def _flatten(ours: Weights, name: str) -> None:
@@ -196,11 +221,11 @@ def _flatten(ours: Weights, name: str) -> None:
         ours[name] = ours[name].reshape(1, -1, ours[name].shape[-1])
 
 
-def _turn_patches(ours: Weights, patch: int, normed: bool) -> None:
+def _turn_patches(ours: Weights, patch: int, channels: int, normed: bool) -> None:
     """Theirs are rows, columns, channels; ours channels, rows, columns."""
 
     def turned(tensor: Tensor) -> Tensor:
-        pixels = tensor.reshape(-1, patch, patch, CHANNELS)
+        pixels = tensor.reshape(-1, patch, patch, channels)
         return pixels.permute(0, 3, 1, 2)
 
     projected = turned(ours["patch_embed.proj.weight"])

@@ -16,6 +16,7 @@ from genkit.errors import InputError
 from genkit_export.architectures.transformer import MARIAN, Transformer
 from genkit_export.read import Checkpoint, read_json
 
+from .added_tokens import added, check_kind
 from .bert import activation, heads
 from .layout import Loaded, Settings, Weights, count
 from .sentencepiece import read_sentencepiece, to_tokenizer
@@ -137,12 +138,22 @@ def _text(
     about = (
         read_json(folder / name) if (folder / (name := "tokenizer_config.json")).exists() else {}
     )
+    check_kind(folder, about, {}, ("MarianTokenizer",))
+    if about.get("separate_vocabs"):
+        raise InputError(
+            f"the tokeniser of {folder} has separate_vocabs, which genkit does not have"
+        )
     ids: Mapping[str, int] = read_json(folder / "vocab.json")
     end = next((token for token, i in ids.items() if i == config["eos_id"]), None)
     size = config["vocab_size"]
     fits = all(type(i) is int and 0 <= i < size for i in ids.values())
     if not fits or end is None or "<unk>" not in ids:
         raise InputError(f"{folder / 'vocab.json'} is the vocabulary of another model")
+    if strange := [token for token in added(folder, about) if token not in ids]:
+        raise InputError(
+            f"the tokeniser of {folder} has the added token {strange[0]!r}, which genkit does not have "
+            "of Marian"
+        )
     files = {}
     for spm, name in (("source.spm", SOURCE), ("target.spm", TARGET)):
         tokenizer = to_tokenizer(read_sentencepiece(folder / spm), ids, end, "<unk>")

@@ -16,7 +16,7 @@ from genkit_export.architectures.migan import GAIN, SMALLEST, smoothing
 from genkit_export.read import Checkpoint
 from genkit_export.resizing import resized
 
-from .layout import Loaded, Settings, Weights, numbers
+from .layout import Loaded, Settings, Tensors, Weights, numbers
 
 KEYS = (
     "encoder.b4.conv1.conv1.weight",
@@ -46,7 +46,7 @@ def load(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
             "most_channels", weights[f"encoder.b{SMALLEST}.conv1.conv1.weight"].shape[0]
         ),
     }
-    ours: Weights = {}
+    ours: Weights = Tensors()
     for name, tensor in weights.items():
         if name.endswith(FILTER):
             _check(name, tensor, checkpoint)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from .layout import Tensors
+
 Names = Mapping[str, str | None]
 """Theirs -> ours, of modules and of single parameters; None for what is computed anew.
 
@@ -29,7 +31,7 @@ def renamed(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
         if ours is not None:
             whole, _, part = ours.partition("/")
             parts[whole][part] = tensor
-    return {name: _joined(name, some) for name, some in parts.items()}
+    return Tensors({name: _joined(name, some) for name, some in parts.items()})
 
 
 def _joined(name: str, parts: Mapping[str, Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 from genkit.card_json import INTERPOLATIONS
 from genkit.errors import InputError
 from genkit_export.architectures.vision import CHANNELS, IMAGENET_MEAN, IMAGENET_STD
+from genkit_export.colours import outer, refuse_others
 from genkit_export.read import Checkpoint, read_json
 from genkit_export.resizing import resized
 
@@ -27,6 +28,12 @@ ALWAYS = {"do_resize": True, "do_rescale": True, "do_pad": False}
 """What else a file may ask for."""
 CROP_MODES = {"center": SHORTEST_EDGE, "squash": STRETCH}
 """timm's names."""
+SINGLE, MULTI, REGRESSION = (
+    "single_label_classification",
+    "multi_label_classification",
+    "regression",
+)
+"""transformers' kinds of what a network tells."""
 NUMBERED, CONFIGURED = "numbered", "config.json"
 
 
@@ -43,7 +50,8 @@ class Preparation:
     """How much of either side is left when the middle is cut out."""
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    """Of red, green and blue, from 0 to 1."""
+    """Of each channel, from 0 to 1."""
+    channels: int = CHANNELS
 
     def __post_init__(self) -> None:
         if len(self.size) == 1:
@@ -57,12 +65,16 @@ class Preparation:
             raise ValueError(f"interpolation must be one of {known}, not {self.interpolation!r}")
         if not 0.01 <= self.crop_pct <= 1:
             raise ValueError(f"crop_pct must be 0.01 to 1, not {self.crop_pct}")
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(x > 0 for x in self.std):
-            raise ValueError("mean and std must be three numbers each, std above 0")
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise ValueError(f"mean and std must be {self.channels} numbers each")
+        if not all(x > 0 for x in self.std):
+            raise ValueError("std must be above 0")
 
     def section(self, labels: list[str]) -> dict[str, Any]:
         """What the card says of pictures."""
+        channels = outer(self.channels)
         return {
+            **({"channels": channels} if channels != 3 else {}),
             "resize": resized(
                 self.resize,
                 self.size,
@@ -73,12 +85,35 @@ class Preparation:
         }
 
 
-def prepare(settings: Settings, usual: Preparation, found: Mapping[str, Any]) -> Preparation:
+def prepare(
+    settings: Settings, usual: Preparation, found: Mapping[str, Any], channels: int = CHANNELS
+) -> Preparation:
     """What was found in a configuration, by the names of `Preparation`, and what is usual where it
     does not tell. Raises InputError or ValueError for what cannot be.
     """
-    names = [one.name for one in fields(Preparation)]
-    return Preparation(**{name: settings.get(name, found, getattr(usual, name)) for name in names})
+    names = [one.name for one in fields(Preparation) if one.name != "channels"]
+    found = {
+        name: _of_channels(value, channels) if name in ("mean", "std") else value
+        for name, value in found.items()
+    }
+    usual = replace(
+        usual,
+        mean=_of_channels(usual.mean, channels),
+        std=_of_channels(usual.std, channels),
+        channels=channels,
+    )
+    values = {name: settings.get(name, found, getattr(usual, name)) for name in names}
+    return Preparation(**values, channels=channels)
+
+
+def _of_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Numbers for each channel: those of red, green and blue are the same for alpha as for green,
+    and grey has their mean; timm and transformers repeat them, or leave them at those of ImageNet.
+    """
+    if len(values) != CHANNELS or channels == CHANNELS:
+        return values
+    grey = round(sum(values) / CHANNELS, 6)
+    return {1: (grey,), 2: (grey, grey), 4: (*values, grey)}.get(channels, values)
 
 
 def crop_share(part: int, whole: int) -> float:
@@ -131,8 +166,8 @@ def of_transformers(
     return replace(usual, **values), found
 
 
-def of_timm(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a `config.json` of timm tells. Raises InputError for what genkit does not have."""
+def of_timm(checkpoint: Checkpoint, channels: int = CHANNELS) -> dict[str, Any]:
+    """What a `config.json` of timm tells of a network of so many channels. Raises InputError for what genkit does not have."""
     path = checkpoint.path.parent / CONFIGURED
     told = checkpoint.config.get("pretrained_cfg", checkpoint.config)
     if not isinstance(told, dict):
@@ -148,10 +183,10 @@ def of_timm(checkpoint: Checkpoint) -> dict[str, Any]:
     match told.get("input_size"):
         case None:
             pass
-        case [3, int() as height, int() as width]:
+        case [int() as count, int() as height, int() as width] if count == channels:
             found["size"] = (height, width)
         case other:
-            raise InputError(f"{path}: input_size must be [3, height, width], not {other}")
+            raise InputError(f"{path}: input_size must be [{channels}, height, width], not {other}")
     return found
 
 
@@ -190,19 +225,35 @@ def refuse(weights: Weights, unlike: Mapping[str, str], checkpoint: Checkpoint) 
                 )
 
 
-def patches(weights: Weights, checkpoint: Checkpoint) -> tuple[int, int]:
-    """The width of a network, and the side of its patches. Raises InputError if they are no squares
-    of red, green and blue.
+def patches(weights: Weights, checkpoint: Checkpoint) -> tuple[int, int, int]:
+    """The width of a network, the side of its patches, and the channels of its pictures. Raises
+    InputError if the patches are no squares.
     """
     width, channels, patch, across = weights["patch_embed.proj.weight"].shape
-    if channels != CHANNELS or patch != across:
+    if patch != across:
         raise InputError(
-            f"{checkpoint.path} sees {channels} channels, in patches of {patch} x {across}: "
-            f"genkit has {CHANNELS} channels and square patches"
+            f"{checkpoint.path} has patches of {patch} x {across}: genkit has square ones"
         )
     if not width or not patch:
         raise ValueError("its patches are empty")
-    return width, patch
+    refuse_others({"channels": channels}, checkpoint.path)
+    return width, patch, channels
+
+
+def multi_label(checkpoint: Checkpoint, settings: Settings, classes: int) -> bool:
+    """Whether each class is told by itself. Raises InputError for a network that tells no classes:
+    of one number (transformers takes that for a regression), or said to be one.
+    """
+    kind = settings.get("problem_type", checkpoint.config, SINGLE if classes > 1 else REGRESSION)
+    if kind not in (SINGLE, MULTI, REGRESSION):
+        raise InputError(f"{checkpoint.path} has the problem_type {kind!r}, which is not known")
+    if kind == REGRESSION or (kind == SINGLE and classes == 1):
+        raise InputError(
+            f"{checkpoint.path} tells {classes} number(s) and no classes ({kind}), which genkit does "
+            "not have",
+            hint=f"if its label is a yes or no of its own: --set problem_type={MULTI}",
+        )
+    return kind == MULTI
 
 
 def _geometry(path: Path, whole: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,7 +286,7 @@ def _geometry(path: Path, whole: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _floats(path: Path, name: str, value: object) -> tuple[float, ...]:
-    """Three numbers, or one for all. Raises InputError."""
+    """Numbers of each channel, or one for all. Raises InputError."""
     numbers = value if isinstance(value, list | tuple) else [value] * 3
     if not all(type(one) in (int, float) for one in numbers):
         raise InputError(f"{path}: {name} must be numbers, not {value}")

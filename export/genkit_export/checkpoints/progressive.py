@@ -11,7 +11,7 @@ from genkit_export.architectures.progressive import START, ProgressiveConfig
 from genkit_export.read import Checkpoint
 from genkit_export.sample import latent_section
 
-from .layout import Loaded, Settings, Weights, numbers
+from .layout import Loaded, Settings, Tensors, Weights, numbers
 from .zoo import output, settings_of
 
 KEYS = (
@@ -33,7 +33,7 @@ def load(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
             f"{checkpoint.path} is from the middle of training: its last scale is mixed with the one "
             f"before (alpha {training['alpha']})"
         )
-    weights = {_with_module(name): tensor for name, tensor in weights.items()}
+    weights = Tensors((_with_module(name), tensor) for name, tensor in weights.items())
     first = weights["formatLayer.module.weight"]
     scales = numbers(weights, "scaleLayers.*.0.module.weight")
     grown = [len(weights[f"scaleLayers.{scale}.0.module.weight"]) for scale in scales]
@@ -46,7 +46,7 @@ def load(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded
         "output": output(training, settings, "none"),
     }
     if not settings.get("equalizedlR", training, True):
-        weights = {name: t / _constant(weights, name) for name, t in weights.items()}
+        weights = Tensors((name, t / _constant(weights, name)) for name, t in weights.items())
     filled = ProgressiveConfig(**config)
     settings.read("size", filled.size)
     return Loaded(config, weights, {"latent": latent_section(filled)})

@@ -18,11 +18,12 @@ from genkit_export.architectures.swin import SwinConfig
 from genkit_export.checkpoints.names import Names, renamed
 from genkit_export.read import Checkpoint
 
-from .layout import Loaded, Settings, Weights, count
+from .layout import Loaded, Settings, Tensors, Weights, count
 from .pictures import (
     STRETCH,
     Preparation,
     crop_share,
+    multi_label,
     name_classes,
     of_timm,
     of_transformers,
@@ -30,7 +31,7 @@ from .pictures import (
     prepare,
     refuse,
 )
-from .vit import gelu
+from .vit import complete_biases, gelu
 
 TIMM_KEYS = ("patch_embed.norm.weight", "layers.*.blocks.*.attn.qkv.weight", "head.fc.weight")
 MICROSOFT_KEYS = ("patch_embed.norm.weight", "layers.*.blocks.*.attn.qkv.weight", "head.weight")
@@ -129,11 +130,12 @@ TORCHVISION: Names = {
 
 def load_timm(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
     """A `SwinTransformer` of timm, from 0.9 on."""
-    ours = {name: t for name, t in weights.items() if not name.endswith(BUFFERS)}
+    ours = Tensors((name, t) for name, t in weights.items() if not name.endswith(BUFFERS))
     size = last_window(ours)
     usual = Preparation((size, size), crop_pct=0.9 if size < 384 else 1.0)
     eps = settings.assume("norm_eps", 1e-5)
-    return load(ours, checkpoint, settings, eps, usual, of_timm(checkpoint))
+    found = of_timm(checkpoint, ours["patch_embed.proj.weight"].shape[1])
+    return load(ours, checkpoint, settings, eps, usual, found)
 
 
 def load_microsoft(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
@@ -189,13 +191,14 @@ def load(
     the network that genkit does not have.
     """
     refuse(weights, UNLIKE, checkpoint)
-    width, patch = patches(weights, checkpoint)
+    width, patch, channels = patches(weights, checkpoint)
+    complete_biases(weights, "layers.*.blocks.*.attn.qkv.weight")
     windows = {window(tensor) for name, tensor in weights.items() if name.endswith(TABLE)}
     if len(windows) > 1:
         raise InputError(
             f"{checkpoint.path} has windows of several sizes, which genkit does not have"
         )
-    preparation = prepare(settings, usual, found)
+    preparation = prepare(settings, usual, found, channels)
     stages = range(count(weights, f"layers.*.blocks.0.{TABLE}"))
     classes = settings.read("num_classes", weights["head.fc.weight"].shape[0])
     config: dict[str, Any] = {
@@ -214,6 +217,8 @@ def load(
             "mlp_ratio", weights["layers.0.blocks.0.mlp.fc1.weight"].shape[0] / width
         ),
         "norm_eps": eps,
+        "multi_label": multi_label(checkpoint, settings, classes),
+        "channels": settings.read("channels", channels),
         "mean": preparation.mean,
         "std": preparation.std,
     }

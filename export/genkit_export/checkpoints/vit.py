@@ -8,22 +8,26 @@ torchvision's weights say.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from genkit.errors import InputError
+from genkit_export.architectures.vision import IMAGENET_MEAN, IMAGENET_STD
 from genkit_export.architectures.vit import ViTConfig
 from genkit_export.checkpoints.names import Names, renamed
 from genkit_export.read import Checkpoint
 
-from .layout import Loaded, Settings, Weights, count
+from .layout import Loaded, Settings, Weights, count, pattern, shown
 from .pictures import (
     HALF,
     STRETCH,
     Preparation,
     crop_share,
+    multi_label,
     name_classes,
     of_timm,
     of_transformers,
@@ -61,6 +65,8 @@ UNLIKE = {
     "backbone": "convolutions before its patches",
 }
 """Parts of names that other Vision Transformers have."""
+POOLS = {"token": "token", "avg": "patches"}
+"""What timm calls the ways to pool, and what we do."""
 POOLER = "vit.pooler."
 """In transformers' files; the classifier does not see it."""
 SIXTEEN = (1280, 1408, 1664)
@@ -101,18 +107,31 @@ TORCHVISION: Names = {
 
 def load_timm(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
     """A `VisionTransformer` of timm; networks of DeiT's and MAE's authors have its names too."""
-    pool = checkpoint.config.get("global_pool", "token")
-    if "cls_token" in weights and pool != "token":
-        raise InputError(
-            f"{checkpoint.path} has a class token, but pools by {pool!r}, which genkit does not have"
-        )
     size = image_size(weights, checkpoint)
     usual = Preparation((size, size), crop_pct=0.9 if size < 384 else 1.0, mean=HALF, std=HALF)
-    config = {
+    config: dict[str, Any] = {
         "num_heads": settings.assume("num_heads", heads(weights)),
         "norm_eps": settings.assume("norm_eps", 1e-6),
     }
-    return load(weights, checkpoint, settings, config, usual, of_timm(checkpoint))
+    if "cls_token" in weights:
+        config["pooling"] = _pooling(checkpoint, settings)
+    found = of_timm(checkpoint, weights["patch_embed.proj.weight"].shape[1])
+    if "mean" not in found and not settings.is_given("mean"):
+        settings.notes.append(
+            "DeiT and MAE have the same names: theirs are --set mean="
+            f"{shown(IMAGENET_MEAN)} --set std={shown(IMAGENET_STD)}"
+        )
+    return load(weights, checkpoint, settings, config, usual, found)
+
+
+def _pooling(checkpoint: Checkpoint, settings: Settings) -> str:
+    """What the classifier of a network with a class token sees, by timm's names. Raises InputError
+    for what genkit does not have.
+    """
+    pool = settings.get("global_pool", checkpoint.config, "token")
+    if pool not in POOLS:
+        raise InputError(f"{checkpoint.path} pools by {pool!r}: genkit has {' and '.join(POOLS)}")
+    return POOLS[pool]
 
 
 def load_transformers(weights: Weights, checkpoint: Checkpoint, settings: Settings) -> Loaded:
@@ -162,8 +181,9 @@ def load(
     the network that genkit does not have.
     """
     refuse(weights, UNLIKE, checkpoint)
-    width, patch = patches(weights, checkpoint)
-    preparation = prepare(settings, usual, found)
+    width, patch, channels = patches(weights, checkpoint)
+    complete_biases(weights, "blocks.*.attn.qkv.weight")
+    preparation = prepare(settings, usual, found, channels)
     classes = settings.read("num_classes", weights["head.weight"].shape[0])
     whole: dict[str, Any] = {
         "image_size": settings.read("image_size", image_size(weights, checkpoint)),
@@ -172,13 +192,24 @@ def load(
         "d_model": settings.read("d_model", width),
         "layers": settings.read("layers", count(weights, "blocks.*.attn.qkv.weight")),
         "d_ff": settings.read("d_ff", weights["blocks.0.mlp.fc1.weight"].shape[0]),
-        "pooling": settings.read("pooling", "token" if "cls_token" in weights else "mean"),
+        "pooling": config.get("pooling")
+        or settings.read("pooling", "token" if "cls_token" in weights else "mean"),
+        "multi_label": multi_label(checkpoint, settings, classes),
+        "channels": settings.read("channels", channels),
         "mean": preparation.mean,
         "std": preparation.std,
         **config,
     }
     labels = name_classes(checkpoint, settings, classes)
     return Loaded(whole, weights, {"image": preparation.section(labels)})
+
+
+def complete_biases(weights: Weights, key: str) -> None:
+    """Give a network that was made with qkv_bias=False biases of zero, which compute the same."""
+    for name in [name for name in weights if re.fullmatch(pattern(key), name)]:
+        bias = f"{name.removesuffix('weight')}bias"
+        if bias not in weights:
+            weights[bias] = torch.zeros(len(weights[name]))
 
 
 def image_size(weights: Weights, checkpoint: Checkpoint) -> int:
