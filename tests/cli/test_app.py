@@ -63,31 +63,6 @@ class TestHelp:
         first = run.out.split("\n\n")[1]
         assert " ".join(first.split()).startswith(COMMANDS[name].rstrip(".").split(",")[0])
 
-    def test_every_module_of_the_folder_is_a_command_or_serves_them(self) -> None:
-        folder = Path(package.__file__).parent / "cli"
-        assert {path.stem for path in folder.glob("*.py")} == {
-            *COMMANDS,
-            "__init__",
-            "app",
-            "document_jobs",
-            "document_options",
-            "document_records",
-            "document_request",
-            "gallery",
-            "inputs",
-            "latents",
-            "lines",
-            "looks",
-            "options",
-            "pictures",
-            "pipeline",
-            "recorder",
-            "rows",
-            "shots",
-            "translate_documents",
-            "translated_lines",
-        }
-
     @pytest.mark.parametrize("arguments", [[], ["models"]])
     def test_no_command_is_answered_with_the_help_on_stderr(self, arguments: list[str]) -> None:
         run = process(*arguments)
