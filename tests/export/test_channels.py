@@ -15,6 +15,7 @@ from vision_models import LABELS, vit_config, weights
 import genkit
 from genkit.images import Picture
 from genkit.model import open_model
+from genkit.pixels import fit
 from genkit_export import export_checkpoint
 from genkit_export.architectures.cyclegan import ResnetConfig, ResnetGenerator
 from genkit_export.architectures.dcgan import Dcgan, DcganConfig
@@ -187,7 +188,8 @@ def test_of_classifiers(channels: int, tmp_path: Path) -> None:
     shot = Picture(pixels[..., :3], pixels[..., 3] if channels == 4 else None)
     (guesses,) = genkit.load("classify", str(out), device="cpu")([shot], top=len(LABELS))
     with torch.no_grad():
-        expected = network.eval()(seen(channels, pixels) / 127.5 - 1).softmax(1)[0]
+        cut = fit(pixels, image.resize)
+        expected = network.eval()(seen(channels, cut) / 127.5 - 1).softmax(1)[0]
     found = {guess.label: guess.probability for guess in guesses}
     np.testing.assert_allclose([found[f"class {i}"] for i in range(5)], expected, atol=1e-4)
 

@@ -144,7 +144,9 @@ def test_a_configuration_that_does_not_fit(tmp_path: Path) -> None:
     network = lively(vit_config())
     checkpoint = write_checkpoint(tmp_path, network)
     config = json.loads(json.dumps(asdict(network.config) | {"stem": "pyramid"}))
-    own.write(checkpoint, network, own.Description("vit", config, {}))
+    own.write(
+        checkpoint, network, own.Description("vit", config, {"task": "classify", "name": "a"})
+    )
     with pytest.raises(InputError, match="its configuration does not fit: unknown stem"):
         export_checkpoint(checkpoint, tmp_path / "model")
 

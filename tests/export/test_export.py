@@ -210,7 +210,7 @@ class TestRefusals:
 
     def test_no_safetensors(self, checkpoint: Path) -> None:
         checkpoint.write_bytes(b"PK\x03\x04 something else")
-        self.refuse(checkpoint, InputError, "is not a safetensors file")
+        self.refuse(checkpoint, InputError, "is no PyTorch file, or is damaged")
 
     def test_cut_short(self, checkpoint: Path) -> None:
         checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
