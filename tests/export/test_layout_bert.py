@@ -193,15 +193,16 @@ def test_the_words_are_those_of_transformers(
     text_card = open_model(ours).card.text
     assert text_card is not None
     scores[list(text_card.suppress_ids)] = -torch.inf
-    best = scores.topk(5)
+    best: dict[str, float] = {}  # of tokens that are spelled alike (stray bytes), the likeliest
+    for score, i in zip(*(found.tolist() for found in scores.topk(20)), strict=True):
+        best.setdefault(CONTROLS.sub(" ", tokenizer.decode([i])).strip(), score)
 
     (filling,) = genkit.load("fill", str(ours)).fill([written])
     answers = filling.masks[0]
-    assert [answer.text for answer in answers] == [
-        CONTROLS.sub(" ", tokenizer.decode([i])).strip() for i in best.indices.tolist()
-    ]
-    found = torch.tensor([answer.score for answer in answers])
-    torch.testing.assert_close(found, best.values, atol=1e-4, rtol=0)
+    assert len(answers) >= 4
+    assert [answer.text for answer in answers] == list(best)[: len(answers)]
+    found = [answer.score for answer in answers]
+    assert found == pytest.approx(list(best.values())[: len(answers)], abs=1e-4)
 
 
 @torch.inference_mode()

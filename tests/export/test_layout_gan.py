@@ -275,7 +275,7 @@ class TestLinear:
         record = inspect_checkpoint(tmp_path / "G--300.ckpt")
         assert record["layout"] == "linear-gan"
         found = settings_in(record)
-        assert (found["size"], found["channels"]) == ((28, "read"), (1, "read"))
+        assert (found["size"], found["channels"]) == ((28, "read"), (1, "assumed"))
         assert found["output"] == ("tanh", "assumed")
         folder = export_checkpoint(tmp_path / "G--300.ckpt", tmp_path / "out")
         assert_pictures(folder, lambda z: network(z).view(-1, 1, 28, 28))
