@@ -25,10 +25,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cpu import SmoothedCrossEntropy, use_fast_dropout
+from genkit.card import CARD
 from genkit_export import export_checkpoint
 from genkit_export.architectures.transformer import Transformer, TransformerConfig, marian
 from genkit_export.checkpoints import genkit as own
+from genkit_export.measure_text import complete
 from genkit_export.quantize import calibrate
+from genkit_export.read import read
 from genkit_export.search import greedy
 from loop import Loop, LoopConfig, descend
 from muon import Muon
@@ -47,6 +50,8 @@ SAMPLES = {
     "fr": ("Bonjour.", "Fichier introuvable", "Envoyez @1 à @2 avant 5 heures, s'il vous plaît."),
 }
 """Translated for the log at every validation."""
+BEGINNING = "init.json"
+"""In the folder of a run: what it began with."""
 LOOP = LoopConfig(steps=4600, warmup=200, decay=0.8, average=0.9985)
 
 
@@ -202,6 +207,7 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
     model = Transformer(hp.network())
     if init:
         own.load_weights(init, model)
+        (out / BEGINNING).write_text(json.dumps(beginning(init)), encoding="utf-8")
     use_fast_dropout(model)
     optimizers = optimizers_of(model, hp)
     loop = Loop(out, hp.loop, {"model": model}, optimizers, averaged="model")
@@ -235,6 +241,20 @@ def train(data: Path, out: Path, *, resume: bool, init: Path | None, hp: Hyperpa
     finish(best.eval(), out, corpus, tokenizer, hp, loop.seconds)
 
 
+def beginning(init: Path) -> dict[str, Any]:
+    """What a card tells of the checkpoint that a run began with."""
+    checkpoint = read(init)
+    description = own.describe(checkpoint)
+    assert description is not None
+    origin = description.card["origin"]
+    return {
+        "name": description.card["name"],
+        "sha256": checkpoint.sha256,
+        "minutes": origin["minutes"],
+        "init": origin.get("init"),
+    }
+
+
 def finish(
     model: Transformer,
     out: Path,
@@ -243,16 +263,20 @@ def finish(
     hp: Hyperparameters,
     seconds: float,
 ) -> None:
-    """Calibrate, write the checkpoint, export it, and measure what was exported."""
+    """Calibrate, write the checkpoint, export it, and measure what was exported: how good it is,
+    and what the text around it has to know.
+    """
     path = out / "checkpoint.safetensors"
-    pairs = random.Random(hp.seed).sample(corpus.tatoeba + corpus.multi30k, hp.calibration_pairs)
-    rows = encode(tokenizer, pairs)
+    rng = random.Random(hp.seed)
+    rows = encode(tokenizer, rng.sample(mixture(corpus, hp, rng), hp.calibration_pairs))
     ranges = calibrate(
         model, batches(rows, hp.batch_tokens, hp.network().pad_id, random.Random(hp.seed))
     )
     lines = map(json.loads, (out / "log.jsonl").read_text(encoding="utf-8").splitlines())
     curve = [line for line in lines if "tatoeba_bleu" in line]
+    begun = out / BEGINNING
     origin = {
+        "init": json.loads(begun.read_text(encoding="utf-8")) if begun.exists() else None,
         "arguments": asdict(hp),
         "minutes": round(seconds / 60),
         "hardware": hardware("2 CPU cores"),
@@ -262,6 +286,10 @@ def finish(
     description = own.Description("transformer", asdict(hp.network()), card, ranges)
     own.write(path, model, description)
     export_checkpoint(path, out / "model", overwrite=True, report=print)
+    pairs = rng.sample(corpus.multi30k_valid, 120) + rng.sample(corpus.tatoeba_valid, 120)
+    complete(out / "model", [source for source, _ in pairs], print)
+    text = json.loads((out / "model" / CARD).read_text(encoding="utf-8"))["text"]
+    card["text"] |= {"longest": text["longest"], "doubtful": text["doubtful"]}
     results = table(str(out / "model"), corpus, hp.languages)
     print(show(results))
     card["origin"]["figures"] = figures_of(results)
