@@ -46,8 +46,8 @@ def is_plain(text: str) -> bool:
 def _suspect() -> re.Pattern[str]:
     """Without one of these no pattern of the table matches."""
     return re.compile(
-        r"[0-9_@#$%&*<>{}\[\]/\\|~`\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|[A-Z]\+|\B[.:]\w|--\w|\s-\w"
-        r"|\w(?:::|->)\w|\(\)|[€£¥©®¹²³¼-¾\u0370-\u1fff⁰-\ud7ff\ue000-\U0010ffff]"
+        r"[0-9_@#$%&*<>{}\[\]/\\|~`=^\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|[A-Z]\+|\B[.:]\w|--\w|\s-\w"
+        r"|\w(?:::|->)\w|\(\)|\s\+\s|[A-Za-z]\+\w|(?:Ctrl|Control|Alt|Shift|Cmd|Command|Option|Win|Meta|Super|Fn|Strg)-|[:;=]['’]?-?[)(DPpOo3]|[A-Z]\. [A-Z]\.|-_-|[€£¥§¶©®±¹²³¼-¾×÷†‡\u0370-\u1fff⁰-\ud7ff\ue000-\U0010ffff]"
     )
 
 
@@ -119,7 +119,7 @@ _EITHER = re.compile(r"[*_~=^+`'\"|$]+")
 def _span(text: str, start: int, end: int, role: Role, copied: bool = False) -> Span:
     found = text[start:end]
     side = 0
-    if role is Role.MARK:
+    if role is Role.MARK and not copied:
         if _OPENS.fullmatch(found):
             side = 1
         elif _CLOSES.fullmatch(found):
