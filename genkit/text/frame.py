@@ -25,6 +25,8 @@ _OPENING = {
 _CLOSING = frozenset("\"'”“’»›)]}>`*_」』）】«‹")
 _STOPS = re.compile(r"[.!?,;:…]*\Z")
 _TAIL = re.compile(r"(?:[\s\u200b-\u200f\u2060\ufeff|#=:;,–—-]|(?<=\s)[*+>]|\|)+\Z")
+MOST_LAYERS = 16
+"""Brackets within brackets that are set aside."""
 _ONLY_ALONE = "'’‘‚`"
 """These are set aside in pairs only: they are apostrophes as well."""
 
@@ -33,7 +35,7 @@ def core(text: str, spans: Sequence[Span]) -> tuple[int, int]:
     """Where in a sentence the words begin and end: what is to be translated."""
     start, end = 0, len(text)
     begins, ends = _Marks(text, spans, 0), _Marks(text, spans, 1)
-    while True:
+    for _ in range(MOST_LAYERS):
         before = start, end
         start = _lead(text, start, end, begins)
         end = _trail(text, start, end, ends)

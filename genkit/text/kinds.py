@@ -71,7 +71,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("autolink", NOUN, r"<(?:[A-Za-z][A-Za-z0-9+.-]{1,9}://|mailto:)[^<>\s]+>|<[\w.+%-]+@[\w.-]+>"),
     Kind("URL", NOUN, r"(?:\b[A-Za-z][A-Za-z0-9+.-]{1,9}://|\bwww\.|\bmailto:|\btel:)"
          r"(?:[^\s<>\"“”`|\\^()\[\]]|\([^\s<>\"“”`|\\^()\[\]]*\))*(?:[\w/#=&%~@$+*{}-]|\([^\s()]*\))"),
-    Kind("e-mail", NOUN, r"\b[\w.+%-]+@\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+|\b[\w.+-]+@\w[\w-]*(?::[~/]\S*)?"),
+    Kind("e-mail", NOUN, r"(?<![\w.+%-])[\w.+%-]+@\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+|(?<![\w.+%-])[\w.+-]+@\w[\w-]*(?::[~/]\S*)?"),
     Kind("template", MARK, r"<%.*?%>|<\?.*?\?>|<!--.*?-->|<!\[CDATA\[|\]\]>|<![A-Za-z][^<>]*>|\{%.*?%\}|\{#.*?#\}"),
     Kind("block tag", BREAK, rf"</?(?i:{_BREAKING})\b{_ATTRIBUTES}/?>"),
     Kind("tag", MARK, rf"&lt;/?[A-Za-z][^&<>]*&gt;|</?[A-Za-z][\w:.-]*{_ATTRIBUTES}/?>"),
@@ -102,9 +102,9 @@ KINDS: tuple[Kind, ...] = (
     # Names of programs
     Kind("language", NOUN, r"\bC\+\+|\b[CFJ]#(?!\w)"),
     Kind("initials", NOUN, r"(?<![\w.])(?:[A-Z]\.){2,}(?!\w)", copied=True),
-    Kind("name", NOUN, r"(?<![\w.])(?:[A-Z]\. ){2,}[A-ZÀ-Þ][a-zß-ÿ]+\b"),
+    Kind("name", NOUN, r"(?<![\w.])(?:[A-Z]\. ){2,5}[A-ZÀ-Þ][a-zß-ÿ]+\b"),
     Kind("keys", NOUN, r"\b(?:Ctrl|Control|Alt|Shift|Cmd|Command|Option|Win|Meta|Super|Fn|Strg)(?:\+(?:\w+|[^\w\s])|-(?:[A-Z\d]|F\d+)\b)+"),
-    Kind("call", NOUN, r"\b[A-Za-z_]\w*(?:(?:\.|::|->)\w+)*(?:\(\)|\(\d[\d\s.,%]*\))"),
+    Kind("call", NOUN, r"(?<![\w.])[A-Za-z_]\w*(?:(?:\.|::|->)\w+)*(?:\(\)|\(\d[\d\s.,%]*\))"),
     Kind("identifier", NOUN, r"\b[A-Za-z0-9]+(?:_+[A-Za-z0-9]+)+_*|(?<!\w)__[A-Za-z]\w*__(?:\.\w+)*(?!\w)|(?<!\w)_[A-Za-z]\w*[A-Za-z0-9]\b(?!_)"
          r"|\b[a-z]+\d*(?:[A-Z][a-z0-9]*)+\b|\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b"
          r"|\b[A-Za-z_]\w*(?:::|->)\w+(?:(?:::|->)\w+)*"),
@@ -112,8 +112,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("mention", NOUN, r"(?<![\w@])@[A-Za-z](?:[\w./-]*\w)?|(?<![\w@])@\d+\b"),
     Kind("hash", NOUN, r"(?<![\w#&])#[\w-]*\w", copied=True),
     Kind("emoticon", MARK, r"(?<![^\s(])(?:[:;=]['’]?-?[)(\[\]DPpOo3|*]|:-?[/\\]|<3|\^_?\^|-_-|\\o/)(?![\w/])"),
-    Kind("section", NOUN, r"§{1,2}\s?\d+\w?(?:[-–.]\d+)*|[§¶†‡]"
-         r"|\b(?:[Nn]os?|[Nn]r|[Ff]igs?|[Vv]ols?|[Cc]hap|[Ss]ec|[Aa]rt|[Ee]q|[Aa]bb|pp?|S)\. ?\d+(?:[-–.]\d+)*\b"),
+    Kind("section", NOUN, r"§{1,2}\s?\d+\w?(?:[-–.]\d+){0,8}|[§¶†‡]"
+         r"|\b(?:[Nn]os?|[Nn]r|[Ff]igs?|[Vv]ols?|[Cc]hap|[Ss]ec|[Aa]rt|[Ee]q|[Aa]bb|pp?|S)\. ?\d+(?:[-–.]\d+){0,8}\b"),
     # Numbers
     Kind("keycap", MARK, EMOJI + rf"(?:{_SPACE}?{EMOJI})*"),
     Kind("hexadecimal", NOUN, r"\b0[xX][0-9A-Fa-f]+\b|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"
@@ -132,7 +132,7 @@ KINDS: tuple[Kind, ...] = (
          rf"|{_SIGN}(?<![\w.,])(?:{_NUMBER}){_SPACE}?(?:{_CURRENCY}|[%‰](?!\w)|(?:{_CODES}|{_UNITS})(?!\w))"),
     Kind("signed number", NOUN, rf"(?<![\w.,)\]])[-+−±~≈](?:{_NUMBER})(?![\w])"),
     Kind("number", NOUN, rf"(?<![\w.,])(?:{_NUMBER})(?:[-–/:x×](?:{_NUMBER}))*(?!\w)(?!-[A-Za-z])", copied=True),
-    Kind("fraction", NOUN, r"[\w.]*[¼-¾⅐-⅞²³¹⁰-⁹₀-₉]+\w*"),
+    Kind("fraction", NOUN, r"(?<![\w.])[\w.]*[¼-¾⅐-⅞²³¹⁰-⁹₀-₉]+\w*"),
     Kind("code", NOUN, r"\b(?!\d+(?:st|nd|rd|th|s|am|pm|e|er|re|ème|te[rnms]?)\b)"
          r"(?:[A-Za-z]+\d+[A-Za-z0-9]*|\d+[A-Za-z][A-Za-z0-9]*)\b|\b[A-Z][A-Za-z]*-\d+(?:-\d+)*\b", copied=True),
     Kind("blob", NOUN, r"[A-Za-z0-9+/=_-]{64,}"),
