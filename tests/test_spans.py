@@ -63,7 +63,7 @@ class TestFind:
             ("```a b``` and ``c`d``", ["```a b```", "``c`d``"]),
             ("press Ctrl+C or Alt-F4", ["Ctrl+C", "Alt-F4"]),
             ("\u00a7 5 and No. 7 by J. R. Smith", ["\u00a7 5", "No. 7", "J. R. Smith"]),
-            ("happy :) and <3 user@host", [":)", "<3 user@host"]),
+            ("happy :) and <3 user@host", [":)", "<3", "user@host"]),
             ("and/or rgb(1,2)", ["/", "rgb(1,2)"]),
             ("3 * 4 and **b**", ["3", "*", "4", "**", "**"]),
             ("It's $5, US$ 7, 5 EUR.", ["$5", "US$ 7", "5 EUR"]),
