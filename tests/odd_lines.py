@@ -120,7 +120,7 @@ ODD_LINES: tuple[OddLine, ...] = (
     *_around("emoji", "😀 ~", "~ 😀", "✓ ~", "→ ~", "~ 🎉🎉", "🇩🇪 ~"),
     OddLine("quoted", '"I am tired".', starts='"', ends='".', sentences=1),
     OddLine("quoted", '"I am tired', starts='"', sentences=1),
-    OddLine("quoted", '(I am tired) and cold.', keeps=("(",), sentences=1),
+    OddLine("quoted", '(I am tired) and cold.', keeps=("(", ")")),
     OddLine("bullet", "-5 degrees.", ("-5",), starts="-5"),
     OddLine("bullet", "- -5 degrees.", ("-5",), starts="- -5"),
     OddLine("bullet", "1. First. 2. Second.", starts="1. "),

@@ -8,6 +8,8 @@ from genkit.text import split_sentences
 from genkit.text.spans import find_spans
 
 ENGLISH = [
+    ["- I am tired. ", "- Me too."],
+    ["I am tired…", "Good night."],
     ["I am tired.", "Good night."],
     ["I am tired. ", "Good night."],
     ["Hello!", "How are you?", "I am fine.", "Thanks."],

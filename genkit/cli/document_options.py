@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "DocumentFormatOption",
+    "EncodingOption",
     "FuzzyOption",
     "GlossaryOption",
     "OverwriteOption",
@@ -39,6 +40,15 @@ ParagraphsOption = Annotated[
     typer.Option(
         "--paragraphs",
         help="Plain text: join the lines of a paragraph, and break them anew at its width.",
+    ),
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The encoding of documents that are not UTF-8 and do not say what they are, such as "
+        "cp1252; the results have it too.",
+        show_default=False,
     ),
 ]
 GlossaryOption = Annotated[

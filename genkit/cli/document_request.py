@@ -6,7 +6,7 @@ Lines are what it is mostly asked for, so nothing else is imported before it is 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ class DocumentRequest:
     input_file: Path | None
     kind: Format | None
     output: Path | None
-    settings: dict[str, bool]
+    settings: Mapping[str, bool | str | None]
 
     def run(self, work: DocumentWork, made_by: str) -> None:
         """Translate. ``made_by`` stands for the model and the settings. Raises GenkitError."""
@@ -53,7 +53,7 @@ class DocumentRequest:
             len(jobs) > 1 or is_folder(str(into)) or any(map(os.path.isdir, self.names))
         )
         records = None if is_one or into is None else Records(into, made_by)
-        translate_files(work, jobs, records, overwrite=self.settings["overwrite"])
+        translate_files(work, jobs, records, overwrite=bool(self.settings["overwrite"]))
 
     def _read(self, streams: Streams) -> bytes:
         if self.texts is not None:
@@ -77,6 +77,7 @@ def request_of(
     paragraphs: bool,
     overwrite: bool,
     fuzzy: bool,
+    encoding: str | None,
 ) -> DocumentRequest | None:
     """The documents that the arguments ask for; None if they are lines of text.
 
@@ -87,13 +88,22 @@ def request_of(
         recursive
         or kind is not None
         or paragraphs
+        or encoding
         or input_file
         or any("." in t for t in texts or ())
     ):
         return None
     from genkit.documents.formats import FORMATS, format_of, parse_format
 
-    settings = {"paragraphs": paragraphs, "overwrite": overwrite, "fuzzy": fuzzy}
+    settings: dict[str, bool | str | None] = {
+        "paragraphs": paragraphs,
+        "overwrite": overwrite,
+        "fuzzy": fuzzy,
+    }
+    if encoding is not None:
+        from genkit.documents.recoding import encoding_named
+
+        settings["encoding"] = encoding_named(encoding)
     forced = None if kind is None else parse_format(kind)
     if output is not None and str(output) == "-":
         output = None
@@ -105,7 +115,7 @@ def request_of(
     if input_file is not None and input_file.is_dir():
         raise UsageError(f"{input_file} is a folder", hint=f"-r {input_file} -o FOLDER")
     found = forced or (format_of(input_file) if input_file is not None else None) or FORMATS["text"]
-    if found.name == "text" and not paragraphs:
+    if found.name == "text" and not paragraphs and encoding is None:
         _hint_at_files(streams, texts)
         return None
     if output is not None and output.is_dir():

@@ -13,6 +13,7 @@ import typer
 
 from genkit.cli.document_options import (
     DocumentFormatOption,
+    EncodingOption,
     FuzzyOption,
     GlossaryOption,
     OverwriteOption,
@@ -20,6 +21,7 @@ from genkit.cli.document_options import (
     RecursiveOption,
 )
 from genkit.cli.document_request import request_of, settings_digest
+from genkit.cli.language_pairs import find_for
 from genkit.cli.lines import open_input, read_windows
 from genkit.cli.options import (
     DeviceOption,
@@ -42,16 +44,14 @@ from genkit.cli.translated_lines import (
     as_text,
     warnings_of,
 )
-from genkit.errors import ExitCode, ModelNotFoundError, UsageError
+from genkit.errors import ExitCode, UsageError
 from genkit.text import Line, LineReader
 
 if TYPE_CHECKING:
-    from genkit.model import Card, Model
     from genkit.tasks.translate import Translation
 
 __all__ = ["app"]
 
-TASK = "translate"
 SMALLEST_WINDOW, LARGEST_WINDOW = 1 << 12, 1 << 16
 """Bytes of lines that are translated at a time: of the first ones, and at most a thread."""
 
@@ -73,6 +73,7 @@ def translate(
     output: OutputOption = None,
     recursive: RecursiveOption = False,
     format: DocumentFormatOption = None,  # noqa: A002 - the option's name
+    encoding: EncodingOption = None,
     paragraphs: ParagraphsOption = False,
     glossary: GlossaryOption = None,
     overwrite: OverwriteOption = False,
@@ -195,9 +196,9 @@ def translate(
     Blank lines, line ends, and the white space between sentences are kept, and so is what
     holds no letter. Placeholders ({name}, %s), URLs, tags, code, paths, dates, numbers, emoji and
     the like come back as they are; --protect REGEX adds to them, --no-protect turns that off.
-    Bullets, quotes and brackets around a sentence stay, and so do CAPITALS. Lines are written as soon as they are done. A line that cannot be read
-    (it is not UTF-8, or has a NUL byte) comes out empty, with a message on standard error,
-    and the exit code is 1 at the end.
+    Bullets, quotes and brackets stay, and so do CAPITALS. Lines are written as soon as they are
+    done. A line that cannot be read (it is not UTF-8, or has a NUL byte) comes out empty, with a
+    message on standard error, and the exit code is 1 at the end.
 
     A score is the sum over a line's sentences of log probability / length ** P: 0 is certain.
     With --n-best, a line of several sentences has the best combinations of theirs.
@@ -222,11 +223,12 @@ def translate(
         paragraphs=paragraphs,
         overwrite=overwrite,
         fuzzy=fuzzy,
+        encoding=encoding,
     )
     if request is not None and (json or scores or n_best > 1 or prefix):
         raise UsageError(
             "--json, --scores, --n-best and --prefix are for lines, not for documents",
-            hint="--format text takes any file for lines",
+            hint="--format text reads any file as lines",
         )
     terms = None
     if glossary is not None:
@@ -248,7 +250,7 @@ def translate(
         repetition_penalty=repetition_penalty,
         n_best=n_best,
     )
-    found = _find(model, source, target)
+    found = find_for(model, source, target)
     totals = Totals()
     if request is not None:
         from genkit.cli.translate_documents import DocumentWork, open_when_needed
@@ -311,51 +313,6 @@ def translate(
         streams.tell(str(totals))
     if totals.failed:
         raise typer.Exit(ExitCode.INPUT_FAILED)
-
-
-def _find(name: str | None, source: str | None, target: str | None) -> Model:
-    """The model of that name, or the one that translates between these languages."""
-    from genkit.model import find, list_models
-
-    def fits(card: Card) -> bool:
-        assert card.text is not None and card.text.languages is not None
-        languages = card.text.languages
-        return (source is None or source in languages.source) and (
-            target is None or target in languages.target
-        )
-
-    pair = f"{source or 'any language'} to {target or 'any language'}"
-    if name is not None or (source is None and target is None):
-        found = find(TASK, name)
-        if not fits(found.card):
-            raise UsageError(
-                f"{found.card.name} does not translate from {pair}",
-                hint=f"it translates from {_languages(found.card, 'source')} to "
-                f"{_languages(found.card, 'target')}",
-            )
-        return found
-    models = list_models(TASK)
-    fitting = [model for model in models if fits(model.card)]
-    chosen = [model for model in fitting if "default" in model.card.tags] or fitting
-    if len(chosen) == 1:
-        return chosen[0]
-    names = ", ".join(model.card.name for model in chosen or models) or "none"
-    if chosen:
-        raise UsageError(f"several models translate from {pair}", hint=f"--model one of: {names}")
-    pairs = ", ".join(
-        f"{model.card.name} ({_languages(model.card, 'source')} to "
-        f"{_languages(model.card, 'target')})"
-        for model in models
-    )
-    raise ModelNotFoundError(
-        f"no model translates from {pair}", hint=f"there is: {pairs or 'none'}"
-    )
-
-
-def _languages(card: Card, side: str) -> str:
-    """The languages that a model translates from or to."""
-    assert card.text is not None and card.text.languages is not None
-    return ", ".join(getattr(card.text.languages, side))
 
 
 def _translated(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -48,7 +48,7 @@ class DocumentWork:
     streams: Streams
     translate: Translate
     glossary: Glossary | None
-    settings: dict[str, bool]
+    settings: Mapping[str, bool | str | None]
     count: Callable[[Translation | None], None]
     warnings: Callable[[Translation], Iterable[str]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import PurePath
@@ -29,6 +30,8 @@ class Format:
     requires: str | None = None
     library: str | None = None
     settings: frozenset[str] = field(default_factory=frozenset)
+    declares: bool = False
+    """Whether files say themselves in which encoding they are."""
 
     def check(self) -> None:
         """Raise RuntimeUnavailableError unless the library that this needs is installed."""
@@ -41,13 +44,19 @@ class Format:
     def parse(self, data: bytes, **settings: Any) -> Document:
         """Take a file apart, with those of the settings that it has.
 
+        The setting ``encoding`` is that of files which are not UTF-8 and do not say what they are.
         Raises InputError if it is broken, RuntimeUnavailableError if a library is missing.
         """
         self.check()
         module, _, function = self.function.partition(":")
         parse: Callable[..., Any] = getattr(import_module(f"genkit.documents.{module}"), function)
         known = {name: settings[name] for name in self.settings & settings.keys()}
-        return cast(Document, parse(data, **known))
+        encoding = settings.get("encoding")
+        if encoding is None or self.declares:
+            return cast(Document, parse(data, **known))
+        from genkit.documents.recoding import recoded
+
+        return recoded(data, encoding, partial(parse, **known))
 
 
 FORMATS = {
@@ -61,7 +70,7 @@ FORMATS = {
             "markdown_it",
             "markdown-it-py",
         ),
-        Format("html", (".html", ".htm", ".xhtml"), "html:parse"),
+        Format("html", (".html", ".htm", ".xhtml"), "html:parse", declares=True),
         Format("srt", (".srt",), "subtitles:parse_srt"),
         Format("vtt", (".vtt",), "subtitles:parse_vtt"),
         Format(
@@ -71,9 +80,10 @@ FORMATS = {
             "polib",
             "polib",
             frozenset({"overwrite", "fuzzy"}),
+            declares=True,
         ),
         Format("json", (".json", ".jsonl", ".ndjson"), "json_values:parse"),
-        Format("docx", (".docx",), "word:parse", "docx", "python-docx"),
+        Format("docx", (".docx",), "word:parse", "docx", "python-docx", declares=True),
     )
 }
 """By name. Suffixes are those of file names that stand for a format."""

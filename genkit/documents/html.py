@@ -81,7 +81,7 @@ class _Page:
             if token.kind in ("open", "empty"):
                 self._attributes(token)
             if token.kind == "text":
-                self._run.entities(token.start, token.end)
+                self._run.entities(token.start, token.end, bare=True)
             elif token.kind in ("code", "other"):
                 role: Role = "content" if token.kind == "code" else "void"
                 self._run.markup(token.start, token.end, role)
@@ -108,7 +108,7 @@ class _Page:
             if not _is_read(token, attribute):
                 continue
             run = Run(self.source)
-            run.entities(attribute.start, attribute.end)
+            run.entities(attribute.start, attribute.end, bare=True)
             cut = run.cut()
             if cut is not None:
                 segment = Segment(cut.pieces, line_of(self._starts, cut.start))

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from html.entities import html5
 from typing import NamedTuple
 
 from genkit.documents.segment import Markup, Piece, Role, has_letter
@@ -18,6 +19,12 @@ _ENTITY = re.compile(
     r"&(?:lt|#60|#[xX]3[cC]);/?[A-Za-z][\w.:-]*(?:>|&(?:gt|#62|#[xX]3[eE]);)"  # a tag that is shown
     r"|&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);"
 )
+_BARE = re.compile(
+    "&(?:"
+    + "|".join(sorted((n for n in html5 if not n.endswith(";")), key=len, reverse=True))
+    + ")(?![;=])"
+)
+"""Entities of HTML that browsers read without their semicolon."""
 _ALWAYS = {"&": "&amp;", "<": "&lt;"}
 _MEANT = re.compile(r"&(?=[\w#])|<(?=[A-Za-z/!?])")
 
@@ -71,13 +78,18 @@ class Run:
         shown = " ".join(self.source[start:end].split()) or " "
         self._placed.append((Markup(shown, start, end, role, name, written), start, end))
 
-    def entities(self, start: int, end: int) -> None:
-        """Add language with SGML's entities in it.
+    def entities(self, start: int, end: int, *, bare: bool = False) -> None:
+        """Add language with SGML's entities in it; ``bare`` ones have no semicolon, as in HTML.
 
         Those that are part of a word or quote it (``caf&eacute;``, ``don&rsquo;t``) are
         characters to the model. The others (``&amp;``, ``&nbsp;``, ``&copy;``) are kept.
         """
-        for match in _ENTITY.finditer(self.source, start, end):
+        found = list(_ENTITY.finditer(self.source, start, end))
+        if bare:
+            starts = {match.start() for match in found}
+            found += [m for m in _BARE.finditer(self.source, start, end) if m.start() not in starts]
+            found.sort(key=re.Match.start)
+        for match in found:
             char = html.unescape(match[0])
             if char == match[0]:
                 continue  # there is no such entity

@@ -64,7 +64,9 @@ def decode(
         line = data.count(b"\n", 0, len(bom) + error.start) + 1
         raise InputError(
             f"not {name.upper()}: byte 0x{data[len(bom) + error.start]:02x} in line {line}",
-            hint="convert it first: iconv -f ENCODING -t UTF-8",
+            hint="convert it first: iconv -f ENCODING -t UTF-8"
+            if declared
+            else "say what it is (--encoding cp1252), or convert it: iconv -f ENCODING -t UTF-8",
         ) from error
     if "\0" in text:
         raise InputError(f"NUL byte in line {text.count(chr(10), 0, text.index(chr(0))) + 1}")

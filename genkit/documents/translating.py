@@ -55,11 +55,12 @@ def translate_document(
     translate: Translate,
     *,
     glossary: Glossary | None = None,
-    **settings: bool,
+    **settings: bool | str | None,
 ) -> bytes:
     """Translate a document: ``translate`` is that of a Translator, ``kind`` a format's name.
 
-    ``settings`` are ``paragraphs`` of plain text, ``overwrite`` and ``fuzzy`` of PO files. Raises
+    ``settings`` are ``paragraphs`` of plain text, ``overwrite`` and ``fuzzy`` of PO
+    files, and ``encoding`` of files that are not UTF-8 and do not say what they are. Raises
     InputError if the document is broken, UsageError for an unknown format,
     RuntimeUnavailableError if a library is missing.
     """

@@ -33,6 +33,8 @@ def is_doubtful(
 
 def loops(tokens: Sequence[int]) -> bool:
     """Whether a sequence says the same over and over."""
+    if len(tokens) - len(set(tokens)) < REPEATS - 1:
+        return False
     for length in range(1, min(LONGEST_LOOP, len(tokens) // REPEATS) + 1):
         same = 0
         for i in range(length, len(tokens)):

@@ -13,6 +13,7 @@ from genkit.decoding import Decoder, Decoding, Found, Search, Sentence
 from genkit.tasks.doubt import is_doubtful
 from genkit.tasks.translations import Hypothesis, Translation, distinct, join, with_lost
 from genkit.text import Tokenizer
+from genkit.text.faithful import has_own_numbers, preferred
 from genkit.text.preparer import Preparer
 from genkit.text.spans import Span
 from genkit.text.units import Plan, Unit
@@ -174,8 +175,12 @@ class Job:
             )
             restore = partial(unit.restore, inner=between.__getitem__)
             restored = [restore(text) for text in decoded[sentence]]
+            if unit.is_guarded and len(restored) > 1:
+                restored = preferred(unit.words, restored)
             translation = self._translation(sentence, found[sentence], restored)
             if translation is not None:
+                if unit.is_guarded and not has_own_numbers(unit.words, translation.text):
+                    translation = replace(translation, doubtful=True)
                 self._done[unit] = translation
             elif not unit.is_rival:
                 refused.append(unit)

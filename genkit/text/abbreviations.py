@@ -46,7 +46,7 @@ class Rules:
         head = text[max(0, cut - _LONGEST) : cut].rstrip()
         if not head.endswith("."):
             return False
-        if text[cut : cut + 1] == "-":
+        if text[cut : cut + 1] == "-" and not text[cut + 1 : cut + 2].isspace():
             return True
         before, _, last = head.rpartition(" ")
         word = last.lstrip("(\"'“„«[").removesuffix(".").lower()

@@ -14,7 +14,7 @@ __all__ = ["core"]
 _BLANK = re.compile(r"[\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 _BULLET = re.compile(
     r"(?:[-*+•‣◦·●○■□▪▫–—―→»]+|>+|\#{1,6}|={1,6}|:|\$|>>>|"
-    r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[A-Za-z]|[ivxIVX]{1,4})\)|\d{1,3}(?:\.\d{1,3})*\.|[-•]?\s?\[[ xX✓]\])(?=\s)|"
+    r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[A-Za-z]|[ivxIVX]{1,4})\)|(?:\d{1,3}(?:\.\d{1,3})*|[A-HJ-Z]|[ivx]{2,4}|[IVX]{2,4})\.|[-•]?\s?\[[ xX✓]\])(?=\s|\Z)|"
     r"[-–—•]+(?=[^\W\d_])|>+|\|+|\.{2,}|…"
 )
 _OPENING = {
@@ -25,6 +25,8 @@ _OPENING = {
 _CLOSING = frozenset("\"'”“’»›)]}>`*_」』）】«‹")
 _STOPS = re.compile(r"[.!?,;:…]*\Z")
 _TAIL = re.compile(r"(?:[\s\u200b-\u200f\u2060\ufeff|#=:;,–—-]|(?<=\s)[*+>]|\|)+\Z")
+MOST_LAYERS = 16
+"""Brackets within brackets that are set aside."""
 _ONLY_ALONE = "'’‘‚`"
 """These are set aside in pairs only: they are apostrophes as well."""
 
@@ -33,7 +35,7 @@ def core(text: str, spans: Sequence[Span]) -> tuple[int, int]:
     """Where in a sentence the words begin and end: what is to be translated."""
     start, end = 0, len(text)
     begins, ends = _Marks(text, spans, 0), _Marks(text, spans, 1)
-    while True:
+    for _ in range(MOST_LAYERS):
         before = start, end
         start = _lead(text, start, end, begins)
         end = _trail(text, start, end, ends)

@@ -67,13 +67,14 @@ EMOJI = (
 NOUN, MARK, BREAK = Role.NOUN, Role.MARK, Role.BREAK
 KINDS: tuple[Kind, ...] = (
     Kind("escape", MARK, r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])"),
-    Kind("inline code", NOUN, r"``[^\n]+?``|`[^`\n]+`"),
+    Kind("inline code", NOUN, r"```[^\n]+?```+|``[^\n]+?``(?!`)|`[^`\n]+`"),
+    Kind("autolink", NOUN, r"<(?:[A-Za-z][A-Za-z0-9+.-]{1,9}://|mailto:)[^<>\s]+>|<[\w.+%-]+@[\w.-]+>"),
     Kind("URL", NOUN, r"(?:\b[A-Za-z][A-Za-z0-9+.-]{1,9}://|\bwww\.|\bmailto:|\btel:)"
          r"(?:[^\s<>\"“”`|\\^()\[\]]|\([^\s<>\"“”`|\\^()\[\]]*\))*(?:[\w/#=&%~@$+*{}-]|\([^\s()]*\))"),
-    Kind("e-mail", NOUN, r"\b[\w.+%-]+@\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+"),
+    Kind("e-mail", NOUN, r"(?<![\w.+%-])[\w.+%-]+@\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+|(?<![\w.+%-])[\w.+-]+@\w[\w-]*(?::[~/]\S*)?"),
     Kind("template", MARK, r"<%.*?%>|<\?.*?\?>|<!--.*?-->|<!\[CDATA\[|\]\]>|<![A-Za-z][^<>]*>|\{%.*?%\}|\{#.*?#\}"),
     Kind("block tag", BREAK, rf"</?(?i:{_BREAKING})\b{_ATTRIBUTES}/?>"),
-    Kind("tag", MARK, rf"</?[A-Za-z][\w:.-]*{_ATTRIBUTES}/?>"),
+    Kind("tag", MARK, rf"&lt;/?[A-Za-z][^&<>]*&gt;|</?[A-Za-z][\w:.-]*{_ATTRIBUTES}/?>"),
     Kind("control token", MARK, r">>\w{2,8}<<|<\|\w+\|>|\[/?INST\]|<0x[0-9A-F]{2}>|\u2581+|\ufffd+"),
     Kind("line break", BREAK, r"(?<![\\:])(?:\\r)?(?:\\n|\\t)(?:\\r|\\n|\\t)*(?![a-z])"),
     Kind("entity", MARK, r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"),
@@ -87,9 +88,9 @@ KINDS: tuple[Kind, ...] = (
     Kind("printf", NOUN, r"%\([^()\s]+\)[-+ #0]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa]|"
          r"%(?:\d+\$)?[-+#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|L|q|j|z|t)?"
          r"[diouxXeEfFgGaAcspn@](?:(?![a-z])|(?=x%))|(?<!\d)%%|(?<![\d\s])%L?[1-9]\b|(?<!\d)(?<!\d\s)%L?[1-9]\b"),
-    Kind("symbol", NOUN, r"(?<![\w:.\"'/)\]}]):[A-Za-z_][\w-]*\b:?|::\w+"),
+    Kind("symbol", NOUN, r"\b[a-z]{2,6}://|(?<![\w:.\"'/)\]}]):[A-Za-z_][\w-]*\b:?|::\w+"),
     # Places
-    Kind("path", NOUN, r"\b[A-Za-z]:[\\/](?:[^\s\\/:*?\"<>|]+[\\/])*(?:[^\s\\/:*?\"<>|]*[^\s\\/:*?\"<>|.,;!)\]'])?"
+    Kind("path", NOUN, r"\b[A-Za-z]:[\\/](?:[^\s\\/:*?\"<>|]+(?: [^\s\\/:*?\"<>|]+){0,2}[\\/])*(?:[^\s\\/:*?\"<>|]*[^\s\\/:*?\"<>|.,;!)\]'])?"
          r"|\\\\[\w.$-]+(?:\\[\w.$ -]*[\w$])+|%[A-Z]+%\\[\w\\.-]*\w"
          r"|(?<![\w/.])(?:~|\.{1,2})?/(?:[\w.@%+~:$*-]+/)*[\w.@%+~$*-]*\w/?"
          r"|(?<![\w/])~/|(?<![\w/.])\.{1,2}/"
@@ -101,13 +102,18 @@ KINDS: tuple[Kind, ...] = (
     # Names of programs
     Kind("language", NOUN, r"\bC\+\+|\b[CFJ]#(?!\w)"),
     Kind("initials", NOUN, r"(?<![\w.])(?:[A-Z]\.){2,}(?!\w)", copied=True),
-    Kind("call", NOUN, r"\b[A-Za-z_]\w*(?:(?:\.|::|->)\w+)*\(\)"),
+    Kind("name", NOUN, r"(?<![\w.])(?:[A-Z]\. ){2,5}[A-ZÀ-Þ][a-zß-ÿ]+\b"),
+    Kind("keys", NOUN, r"\b(?:Ctrl|Control|Alt|Shift|Cmd|Command|Option|Win|Meta|Super|Fn|Strg)(?:\+(?:\w+|[^\w\s])|-(?:[A-Z\d]|F\d+)\b)+"),
+    Kind("call", NOUN, r"(?<![\w.])[A-Za-z_]\w*(?:(?:\.|::|->)\w+)*(?:\(\)|\(\d[\d\s.,%]*\))"),
     Kind("identifier", NOUN, r"\b[A-Za-z0-9]+(?:_+[A-Za-z0-9]+)+_*|(?<!\w)__[A-Za-z]\w*__(?:\.\w+)*(?!\w)|(?<!\w)_[A-Za-z]\w*[A-Za-z0-9]\b(?!_)"
          r"|\b[a-z]+\d*(?:[A-Z][a-z0-9]*)+\b|\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b"
          r"|\b[A-Za-z_]\w*(?:::|->)\w+(?:(?:::|->)\w+)*"),
-    Kind("formula", NOUN, r"\$\$[^$]+\$\$|\$[^\s$\d](?:[^$\n]*[^\s$])?\$(?!\d)|\\[A-Za-z]{2,}(?:\{[^{}]*\})+|\\[a-z]{3,}\b"),
+    Kind("formula", NOUN, r"\$\$[^$]+\$\$|\b\w+\^[\w{}+-]*\w|\$[^\s$\d](?:[^$\n]*[^\s$])?\$(?!\d)|\\[A-Za-z]{2,}(?:\{[^{}]*\})+|\\[a-z]{3,}\b"),
     Kind("mention", NOUN, r"(?<![\w@])@[A-Za-z](?:[\w./-]*\w)?|(?<![\w@])@\d+\b"),
     Kind("hash", NOUN, r"(?<![\w#&])#[\w-]*\w", copied=True),
+    Kind("emoticon", MARK, r"(?<![^\s(])(?:[:;=]['’]?-?[)(\[\]DPpOo3|*]|:-?[/\\]|<3|\^_?\^|-_-|\\o/)(?![\w/])"),
+    Kind("section", NOUN, r"§{1,2}\s?\d+\w?(?:[-–.]\d+){0,8}|[§¶†‡]"
+         r"|\b(?:[Nn]os?|[Nn]r|[Ff]igs?|[Vv]ols?|[Cc]hap|[Ss]ec|[Aa]rt|[Ee]q|[Aa]bb|pp?|S)\. ?\d+(?:[-–.]\d+){0,8}\b"),
     # Numbers
     Kind("keycap", MARK, EMOJI + rf"(?:{_SPACE}?{EMOJI})*"),
     Kind("hexadecimal", NOUN, r"\b0[xX][0-9A-Fa-f]+\b|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"
@@ -121,17 +127,18 @@ KINDS: tuple[Kind, ...] = (
     Kind("phone", NOUN, r"(?<![\w.+])\+\d(?:[\s()./-]{0,2}\d){6,14}\b|(?<![\w.])\(\d{2,5}\)[\s/-]?\d(?:[\s/-]?\d){4,11}\b"
          r"|(?<![\w.,])0\d{1,5}[\s/-]\d(?:[\s/-]?\d){3,11}\b|(?<![\w.,])\d{3}[-.]\d{3}[-.]\d{4}\b|(?<![\w.,-])\d{3}-\d{4}\b(?!-)"),
     Kind("time", NOUN, r"(?<![\d:])\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,3})?(?![\d:])\b", copied=True),
-    Kind("amount", NOUN, rf"{_SIGN}{_CURRENCY}{_SPACE}?[-−]?(?:{_NUMBER})(?:[kKMB]|bn)?\b"
+    Kind("amount", NOUN, rf"\b\d+['′] ?\d{{1,2}}[\"″]|{_SIGN}{_CURRENCY}{_SPACE}?[-−]?(?:{_NUMBER})(?:[kKMB]|bn)?\b"
          rf"|\b(?:{_CODES}){_SPACE}(?:{_NUMBER})\b"
          rf"|{_SIGN}(?<![\w.,])(?:{_NUMBER}){_SPACE}?(?:{_CURRENCY}|[%‰](?!\w)|(?:{_CODES}|{_UNITS})(?!\w))"),
     Kind("signed number", NOUN, rf"(?<![\w.,)\]])[-+−±~≈](?:{_NUMBER})(?![\w])"),
     Kind("number", NOUN, rf"(?<![\w.,])(?:{_NUMBER})(?:[-–/:x×](?:{_NUMBER}))*(?!\w)(?!-[A-Za-z])", copied=True),
-    Kind("fraction", NOUN, r"[\w.]*[¼-¾⅐-⅞²³¹⁰-⁹₀-₉]+\w*"),
+    Kind("fraction", NOUN, r"(?<![\w.])[\w.]*[¼-¾⅐-⅞²³¹⁰-⁹₀-₉]+\w*"),
     Kind("code", NOUN, r"\b(?!\d+(?:st|nd|rd|th|s|am|pm|e|er|re|ème|te[rnms]?)\b)"
          r"(?:[A-Za-z]+\d+[A-Za-z0-9]*|\d+[A-Za-z][A-Za-z0-9]*)\b|\b[A-Z][A-Za-z]*-\d+(?:-\d+)*\b", copied=True),
     Kind("blob", NOUN, r"[A-Za-z0-9+/=_-]{64,}"),
     # Marks
     Kind("emphasis", MARK, r"\*{1,3}(?=[^\s*])|(?<=[^\s*])\*{1,3}|~~|(?<![\w_])_{1,3}(?=[^\W_])|(?<=[^\W_])_{1,3}(?![\w_])|(?<=[.!?])_{1,3}(?!\w)"),
+    Kind("sign", MARK, r"-{0,3}[<>=≤≥≠]+-{0,3}|[×÷±∓≈∞√∑∏∈∂∆\\]+|&&|\|\||(?<=[^\W\d_])/(?=[^\W\d_])|(?<=\s)[+*/^~](?=\s)|(?<=[>})])[+](?=[<{(])", copied=True),
     Kind("private use", MARK, r"[\ue000-\uf8ff]+"),
 )  # fmt: skip
 """Where a kind is named in messages, the name is that of this table."""

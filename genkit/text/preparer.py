@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from genkit.text.faithful import is_watched, split_at_marks
 from genkit.text.frame import core
 from genkit.text.pairs import find_pairs
 from genkit.text.sentences import split_sentences
@@ -15,6 +17,8 @@ from genkit.text.units import Inner, Plan, Segments, Unit
 __all__ = ["Preparer"]
 
 MOST_PAIRS = 6
+# A stop inside a sentence, at which models end it: what follows would be lost.
+_HOURS = re.compile(r"\b([ap])\.\s?m\.(?=,? [a-z])")
 
 
 class Preparer:
@@ -98,6 +102,8 @@ class Preparer:
 
     def _core(self, text: str, spans: Sequence[Span], acronyms: bool) -> Plan:
         segments = tuple(normalise(s) if isinstance(s, str) else s for s in _segments(text, spans))
+        if self._language == "en":
+            segments = tuple(_HOURS.sub(r"\1m", s) if isinstance(s, str) else s for s in segments)
         words = "".join(segment for segment in segments if isinstance(segment, str))
         if not has_letter(words):
             return [text]
@@ -138,8 +144,7 @@ class Preparer:
             return [paired]
         if all(isinstance(segment, str) for segment in segments):
             text = "".join(map(str, segments))
-            rendered = None if case is Case.USUAL else Rendered(text, None, (), (), ())
-            return [Unit(text, segments, rendered, case)]
+            return [Unit(text, segments, _rendered(text, case), case)]
         for attempt in range(2 * len(self._families)):
             unit = self._attempt(segments, case, attempt)
             if unit is not None:
@@ -183,7 +188,7 @@ class Preparer:
         if len(plan) != 1 or not isinstance(plan[0], Unit):
             return None
         unit = plan[0]
-        rendered = unit.rendered or Rendered(unit.text, None, (), (), ())
+        rendered = unit.rendered or Rendered(unit.text, None, (), (), (), unit.text)
         return Unit(unit.text, segments, rendered, attempt=-1, inner=tuple(inner))
 
     def _inner(self, segments: Segments) -> tuple[Unit | None, str, str] | None:
@@ -203,7 +208,7 @@ class Preparer:
         """What stands between the spans, each by itself: no span can be lost."""
         plan: Plan = []
         prefix = unit.prefix
-        for segment in unit.source:
+        for segment in _at_marks(unit.source):
             if not isinstance(segment, str):
                 plan.append(segment.text)
                 continue
@@ -253,6 +258,22 @@ def _is_formula(words: str) -> bool:
     """Whether there are but single capitals: ``A + B = C``."""
     names = "".join(char if char.isalpha() else " " for char in words).split()
     return len(names) > 1 and all(len(name) == 1 and "A" <= name <= "Z" for name in names)
+
+
+def _rendered(text: str, case: Case) -> Rendered | None:
+    """What checks the translation of a text without spans; None if there is nothing to check."""
+    if case is Case.USUAL and not is_watched(text):
+        return None
+    return Rendered(text, None, (), (), (), text)
+
+
+def _at_marks(segments: Segments) -> Iterator[str | Span]:
+    """Segments cut at brackets too."""
+    for segment in segments:
+        if isinstance(segment, str):
+            yield from split_at_marks(segment)
+        else:
+            yield segment
 
 
 def _flat(segments: Iterable[str | Span]) -> Segments:

@@ -26,6 +26,8 @@ _JOINT = re.compile(
     r"(?=[\"'‘“«(\[]?(?:[^\W\d_a-z][^\W\d_A-Z]+(?:[\s,;:!?'’-]|[.](?:\s|\Z)|\Z)|[AI][\s'’]))"
 )
 _BRACKETED = re.compile(r"[.!?…][\"'’”»)\]]+\s+(?=[\"'‘“«(\[¿¡]*[^\W\d_a-z])")
+# Who speaks next, on the same line: "- Yes. - No."
+_DASHED = re.compile("[.!?…][\"'’”»)\\]]*\\s+(?=[-–—]\\s+[\"'‘“«(\\[¿¡]*[^\\W\\d_a-z])")
 # The name of who speaks, or what kind of message it is.
 _LABEL = re.compile(r"\W{0,8}[A-ZÀ-Þ][A-ZÀ-Þ .'’-]{1,24}:\s+(?=\S)")
 _AFTER_SPAN = re.compile("[.!?…]+[\"'’”»)\\]]*\\s+(?=[\"'‘“«(\\[]*[^\\W\\d_a-z])")
@@ -80,7 +82,8 @@ def _segment(text: str, language: str, spans: Sequence[Span]) -> Iterator[int]:
     spaced = spaced.translate(_SPACES)
     rule = rules(language)
     end = 0
-    cuts = {match.end() for match in _BRACKETED.finditer(spaced)}
+    cuts = {match.end() for marks in (_BRACKETED, _DASHED) for match in marks.finditer(spaced)}
+    cuts |= {joint + i + 1 for i, joint in enumerate(joints) if text[joint - 1] in "!?…"}
     for segment in sentencex.segment(language, spaced):
         end += len(segment)
         if segment[-1] == " " or segment[-1] in _WIDE_END:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -46,8 +46,8 @@ def is_plain(text: str) -> bool:
 def _suspect() -> re.Pattern[str]:
     """Without one of these no pattern of the table matches."""
     return re.compile(
-        r"[0-9_@#$%&*<>{}\[\]/\\|~`\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|[A-Z]\+|\B[.:]\w|--\w|\s-\w"
-        r"|\w(?:::|->)\w|\(\)|[€£¥©®¹²³¼-¾\u0370-\u1fff⁰-\ud7ff\ue000-\U0010ffff]"
+        r"[0-9_@#$%&*<>{}\[\]/\\|~`=^\x00-\x08\x0b\x0e-\x1f]|\w[.]\w|[a-z][A-Z]|[A-Z]\+|\B[.:]\w|--\w|\s-\w"
+        r"|\w(?:::|->)\w|\(\)|\s\+\s|[A-Za-z]\+\w|(?:Ctrl|Control|Alt|Shift|Cmd|Command|Option|Win|Meta|Super|Fn|Strg)-|[:;=]['’]?-?[)(DPpOo3]|[A-Z]\. [A-Z]\.|-_-|[€£¥§¶©®±¹²³¼-¾×÷†‡\u0370-\u1fff⁰-\ud7ff\ue000-\U0010ffff]"
     )
 
 
@@ -101,14 +101,31 @@ def find_spans(
     own = _given(text, given, patterns)
     found = list(own)
     if kinds and _suspect().search(text):
-        for match in _pattern().finditer(text):
-            kind = KINDS[(match.lastindex or 1) - 1]
-            start, end = match.span()
-            if start < end:
-                found.append(_span(text, start, end, kind.role, kind.copied))
+        for begin, stop in _windows(text):
+            for match in _pattern().finditer(text, begin, stop):
+                kind = KINDS[(match.lastindex or 1) - 1]
+                start, end = match.span()
+                if start < end:
+                    found.append(_span(text, start, end, kind.role, kind.copied))
         if latin:
             found += [_span(text, *m.span(), Role.NOUN) for m in _foreign().finditer(text)]
     return _joined(text, found) if found else []
+
+
+WINDOW = 3000
+"""Characters, and what follows up to a space: some kinds take time by the square of the length."""
+_SPACE = re.compile(r"\s")
+
+
+def _windows(text: str) -> Iterator[tuple[int, int]]:
+    """Ranges of a long text that are looked at one by one."""
+    start = 0
+    while len(text) - start > WINDOW:
+        space = _SPACE.search(text, start + WINDOW, start + 2 * WINDOW)
+        end = space.start() if space else start + WINDOW
+        yield start, end
+        start = end
+    yield start, len(text)
 
 
 _OPENS = re.compile(r"(?:<[A-Za-z](?:[^<>]*[^<>/])?>)+|!?\[|\x1b\[[\d;]*[1-9]m")
@@ -119,7 +136,7 @@ _EITHER = re.compile(r"[*_~=^+`'\"|$]+")
 def _span(text: str, start: int, end: int, role: Role, copied: bool = False) -> Span:
     found = text[start:end]
     side = 0
-    if role is Role.MARK:
+    if role is Role.MARK and not copied:
         if _OPENS.fullmatch(found):
             side = 1
         elif _CLOSES.fullmatch(found):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
+from genkit.text.faithful import has_kept_marks
 from genkit.text.spans import Role, Span
 from genkit.text.spelling import has_letter
 
@@ -55,8 +56,8 @@ class Rendered:
     """The spans that were left in place."""
     pairs: tuple[bool, ...]
     """Whether there are words between each guarded span and the next."""
-    rest: str = ""
-    """The text but for the stand-ins."""
+    rest: str | None = None
+    """The text but for the stand-ins, whose marks have to come back; None if they need not."""
 
     def undo(self, text: str) -> list[str | Span] | None:
         """A translation cut at its spans, or None if not all of them came back as they should."""
@@ -85,11 +86,14 @@ class Rendered:
             pattern = _PARTS.get(self.family)
             if (
                 pattern
-                and not re.search(pattern, self.rest)
+                and not re.search(pattern, self.rest or "")
                 and any(isinstance(part, str) and re.search(pattern, part) for part in parts)
             ):
                 return None
-        if not self._has_copied("\n".join(part for part in parts if isinstance(part, str))):
+        words = "\n".join(part for part in parts if isinstance(part, str))
+        if not self._has_copied(words):
+            return None
+        if self.rest is not None and not has_kept_marks(self.rest, words):
             return None
         return parts
 
@@ -98,11 +102,32 @@ class Rendered:
         marks = [i for i in order if self.guarded[i][0].role is not Role.NOUN]
         if marks != sorted(marks):
             return False
+        if marks and not self._has_edges(marks, order, text, found):
+            return False
         for (i, a), (j, b) in pairwise(zip(order, found, strict=True)):
             are_pair = i in marks and j in marks and j == i + 1 and self.pairs[i]
             if are_pair and not has_letter(text[a.end() : b.start()]):
                 return False
         return True
+
+    def _has_edges(
+        self,
+        marks: Sequence[int],
+        order: Sequence[int],
+        text: str,
+        found: Sequence[re.Match[str]],
+    ) -> bool:
+        """Whether words stand before the first mark, and after the last, where the source has them."""
+        family = _alike(self.family or "")
+        source = list(family.finditer(self.text))
+        first, last = marks[0], marks[-1]
+        return all(
+            has_letter(family.sub("", there)) or not has_letter(family.sub("", here))
+            for here, there in (
+                (self.text[: source[first].start()], text[: found[order.index(first)].start()]),
+                (self.text[source[last].end() :], text[found[order.index(last)].end() :]),
+            )
+        )
 
     def _has_copied(self, rest: str) -> bool:
         if not self.copied:
@@ -110,11 +135,14 @@ class Rendered:
         wanted: dict[str, int] = {}
         for span in self.copied:
             wanted[span] = wanted.get(span, 0) + 1
-        return all(
-            len(re.findall(rf"(?<![\w@#])(?<!\d[.,:]){re.escape(span)}(?![\w])(?![.,:]\d)", rest))
-            == count
-            for span, count in wanted.items()
-        )
+        return all(len(re.findall(_whole(span), rest)) == count for span, count in wanted.items())
+
+
+def _whole(span: str) -> str:
+    """A pattern of a span that is no part of a longer word or number."""
+    begin = r"(?<![\w@#])(?<!\d[.,:])" if span[0].isalnum() or span[0] in "#@" else ""
+    end = r"(?![\w])(?![.,:]\d)" if span[-1].isalnum() else ""
+    return begin + re.escape(span) + end
 
 
 def render(

@@ -56,6 +56,11 @@ class Unit:
     prefix: tuple[int, ...] = ()
 
     @property
+    def words(self) -> str:
+        """The text in the source's own characters."""
+        return "".join(s if isinstance(s, str) else s.text for s in self.source) or self.text
+
+    @property
     def is_guarded(self) -> bool:
         """Whether a translation can be refused, or has to be restored."""
         return self.rendered is not None

@@ -17,7 +17,7 @@ from genkit.errors import InputError, RuntimeUnavailableError, UsageError
 FOLDER = Path(__file__).parent.parent / "data" / "documents"
 
 
-def parse(name: str, source: str | bytes, **settings: bool) -> Document:
+def parse(name: str, source: str | bytes, **settings: bool | str) -> Document:
     kind = format_of(name)
     assert kind is not None
     return kind.parse(source if isinstance(source, bytes) else source.encode(), **settings)
@@ -129,6 +129,7 @@ class TestHtml:
             ("a <code>b</code> c", "A <code>b</code> C"),
             ("a <i translate=no>b <i>c</i></i> d", "A <i translate=no>b <i>c</i></i> D"),
             ("a&nbsp;b &amp; c &lt;d&gt; e & f", "A&nbsp;B &amp; C &lt;d&gt; E & F"),
+            ("a &copy 2020 &ampb &lt c", "A &copy 2020 &ampB &lt C"),
             ("<!-- a --><p>b<!-- c -->", "<!-- a --><p>B<!-- c -->"),
             ("<?php a > b ?><p>c <%= d > e %> f", "<?php a > b ?><p>C <%= d > e %> F"),
             ("<meta name=description content='a'><meta name=x content='a'>",
@@ -192,6 +193,20 @@ class TestSubtitles:
             with pytest.raises(InputError):
                 parse(name, "Hello\n")
         assert texts("a.vtt", "WEBVTT\n") == texts("a.srt", "") == []
+
+    def test_a_named_encoding_is_that_of_files_that_are_not_utf_8(self) -> None:
+        source = "1\r\n00:00:01,000 --> 00:00:02,000\r\ncaf\xe9\r\n"
+        for spelled in ("cp1252", "utf-8"):
+            document = parse("a.srt", source.encode(spelled), encoding="cp1252")
+            assert [s.text for s in document.segments] == ["caf\xe9"]
+            assert document.render([["\xfcber"]]) == source.replace("caf\xe9", "\xfcber").encode(
+                spelled
+            )
+        document = parse("a.srt", source.encode("cp1252"), encoding="cp1252")
+        with pytest.raises(InputError, match="has no"):
+            document.render([["\u0436"]])
+        with pytest.raises(InputError, match="neither UTF-8 nor ascii"):
+            parse("a.srt", source.encode("cp1252"), encoding="ascii")
 
 
 class TestPo:
