@@ -81,6 +81,14 @@ def test_relative_links_lead_to_files_and_headings(path: Path) -> None:
         assert not anchor or anchor in _anchors(target.read_text()), link
 
 
+def test_the_places_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("## Where would I look for") :].partition("\n## ")[0]
+    places = re.findall(r"`((?:genkit|export|tests|tools|docs)/[^`]*)`", table)
+    assert len(re.findall(r"^\| ", table, re.M)) > 20
+    assert [p for p in places if "NAME" not in p and not any(ROOT.glob(p.rstrip("/")))] == []
+
+
 def test_a_link_to_nowhere_is_found() -> None:
     assert list(_links("[a](b.md#c) `[d](e)` [f](https://g)")) == ["b.md#c"]
     assert _anchors("# A [link](x): *b*, `c`!\n") == {"a-link-b-c"}
@@ -137,7 +145,7 @@ def test_a_wrong_output_is_replaced_and_a_block_that_may_not_run_is_left() -> No
     after = console.refresh(page)
     assert "$ printf 'a\\nb\\n'\na\nb\n$ genkit --version | tr g G\nGenkit " in after
     assert after.endswith("```console\n$ exit 1\nx\n```\n")
-    assert [step.command for step in console.steps(page)][0] == "printf 'a\\nb\\n'"
+    assert next(step.command for step in console.steps(page)) == "printf 'a\\nb\\n'"
 
 
 def test_a_command_alone_runs_in_the_folder_of_the_page() -> None:
