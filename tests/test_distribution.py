@@ -128,6 +128,12 @@ def test_what_is_checked_for_a_person_is_what_ci_checks() -> None:
     """One set of commands, in .ci/run and in CONTRIBUTING."""
     ci = (ROOT / ".ci" / "run").read_text()
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
-    for command in ("ruff check .", "ruff format --check .", "mypy", "python -m pytest"):
+    for command in (
+        "ruff check .",
+        "ruff format --check .",
+        "mypy",
+        "python -m mkdocs build --strict",
+        "python -m pytest",
+    ):
         assert command in ci
         assert command in contributing
