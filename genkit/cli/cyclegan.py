@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-TASK, ROLE = "cyclegan", "generate"
+TASK = "cyclegan"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -119,7 +119,7 @@ def cyclegan(
 
     found = find(TASK, model)
     record = made_by(
-        found, ROLE, precision=precision, size=wanted, tile=tile, compare=compare or None
+        found, found.card.role, precision=precision, size=wanted, tile=tile, compare=compare or None
     )
     opened: list[PictureTranslator] = []
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-TASK = ROLE = "inpaint"
+TASK = "inpaint"
 SAY_WHERE = "--mask FILE, --box X,Y,W,H or --color '#RRGGBB'"
 LOSSY_TOLERANCE = 32
 """How far from a color a channel may be in a JPEG, which changes all of them a little."""
@@ -188,7 +188,7 @@ def inpaint(
             rest = f" and {len(masks) - 1} more are masks" if len(masks) > 1 else " is a mask"
             streams.tell(f"{masks[0]}{rest}, and not filled")
     found = find(TASK, model)
-    made = made_by(found, ROLE, precision=precision, **options_of(holes))
+    made = made_by(found, found.card.role, precision=precision, **options_of(holes))
     opened: list[Inpainter] = []
 
     def record(source: Source) -> Record:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-TASK, ROLE = "sample", "generate"
+TASK = "sample"
 FPS = 20.0
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -285,7 +285,9 @@ def sample(
         streams=streams,
         target=target,
         recorder=Recorder(
-            model=made_by(found, ROLE, precision=precision, upscale=scale if scale > 1 else None),
+            model=made_by(
+                found, found.card.role, precision=precision, upscale=scale if scale > 1 else None
+            ),
             latent=latent,
             kind=target.kind,
             quality=quality,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "Guess", "overlay", "prepare", "rank"]
 
-ROLE, ATTENTION = "classify", "attention"
+ATTENTION = "attention"
 BATCH = 8
 TOP = 5
 TOO_LARGE = "does not fit into memory"
@@ -61,7 +61,7 @@ class Classifier(Closing):
         self.labels = self.spec.labels
         """What the classes are called, in the order of the model."""
         self._options = options
-        self._session = open_session(model, ROLE, options)
+        self._session = open_session(model, model.card.role, options)
         self._attention: Session | None = None
         self._opening = Lock()
 
