@@ -34,10 +34,10 @@ from genkit.errors import CardError
 from genkit.fields import Field, optional
 from genkit.naming import NAME, NAME_RULE
 from genkit.registry import TASKS, Task
+from genkit.runtime.engines import ENGINES
 
 __all__ = ["parse_card", "read_card"]
 
-KINDS = ("cpu", "cuda", "openvino")
 DTYPES = ("bool", "uint8", "int32", "int64", "float16", "float32")
 RESIZE_MODES = ("stretch", "shortest_edge", "none")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -89,7 +89,7 @@ def parse_card(data: object) -> Card:
     fields = root.object((*REQUIRED, task.section), ("tags", FILES, *SECTIONS))
     fields[task.section].object(task.fields, more=True)
     graphs = _graphs(fields["graphs"], task)
-    defaults = fields["default_precision"].table(KINDS, required=("cpu",))
+    defaults = fields["default_precision"].table(ENGINES, required=("cpu",))
     card = Card(
         format=FORMAT,
         task=fields["task"].text(),

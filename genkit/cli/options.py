@@ -23,6 +23,7 @@ from typing import Annotated, Any
 import typer
 
 from genkit.errors import ExitCode, UsageError
+from genkit.runtime.engines import AUTO, ENGINES, spellings
 from genkit.streams import Streams
 
 __all__ = [
@@ -48,6 +49,8 @@ __all__ = [
     "text_option",
 ]
 
+_taken = [ENGINES[kind].auto for kind in AUTO if ENGINES[kind].auto]
+
 ModelOption = Annotated[
     str | None,
     typer.Option(
@@ -61,10 +64,9 @@ DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
-        metavar="auto|cpu|cuda[:N]|openvino",
+        metavar="|".join(spellings("{}[:N]")),
         envvar="GENKIT_DEVICE",
-        help="Where to run. 'auto' takes a GPU if there is one, and OpenVINO for pictures where "
-        "it computes in bfloat16; the other names insist.",
+        help=f"Where to run. 'auto' takes {', and '.join(_taken)}; the other names insist.",
     ),
 ]
 PrecisionOption = Annotated[

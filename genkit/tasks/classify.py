@@ -16,7 +16,7 @@ from genkit.images import Picture, composite
 from genkit.model import Model
 from genkit.pixels import Pixels, fit, resize, seen, to_bytes
 from genkit.runtime import RuntimeOptions, Session, open_session
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

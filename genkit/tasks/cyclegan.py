@@ -13,7 +13,7 @@ from genkit.images import Picture
 from genkit.model import Model
 from genkit.pixels import Pixels, pad, resize, tiled
 from genkit.runtime import RuntimeOptions, open_session
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 
 __all__ = ["SMALLEST_TILE", "PictureTranslator", "side_by_side"]
 

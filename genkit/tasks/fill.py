@@ -15,7 +15,7 @@ from genkit.masked import Beams, Found, MaskedModel, Query
 from genkit.memory import TOO_LARGE, in_parts
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 from genkit.text import Tokenizer
 
 __all__ = ["Answer", "Filler", "Filling", "JointFilling", "JointFillings", "Likelihood"]

@@ -13,7 +13,7 @@ from genkit.images import Picture, fill_hidden
 from genkit.model import Model
 from genkit.pixels import Pixels, Samples, pad, resize
 from genkit.runtime import RuntimeOptions, open_session
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,7 @@ from genkit.model import Model
 from genkit.noise import Noise, draw
 from genkit.pixels import Pixels
 from genkit.runtime import RuntimeOptions, open_session
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from genkit.errors import InputError, UsageError
 from genkit.memory import TOO_LARGE, in_parts
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 from genkit.tasks.translate_job import Job, Network, Settings, set_prefix
 from genkit.tasks.translations import Hypothesis, Translation
 from genkit.text import Tokenizer
