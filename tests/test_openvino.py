@@ -124,7 +124,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
             monkeypatch.setitem(sys.modules, name, package)
         monkeypatch.setattr(openvino, "find_spec", packages.get)
         monkeypatch.setattr("genkit.runtime.devices.bfloat16_units", lambda: units)
-        monkeypatch.setattr("genkit.runtime.devices.probe_driver", lambda: Driver((), "no NVIDIA driver"))
+        monkeypatch.setattr(
+            "genkit.runtime.devices.probe_driver", lambda: Driver((), "no NVIDIA driver")
+        )
         monkeypatch.setattr(library, "onnxruntime", lambda: stand_in)
         return stand_in
 
