@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genkit.errors import ModelError
+from genkit.registry import TASKS
 
 __all__ = [
     "CARD",
@@ -206,6 +207,11 @@ class Card:
     bfloat16, and this is what the export has measured of it."""
     file_facts: Mapping[str, FileFacts] = field(default_factory=dict)
     """The files that are no graphs (tokenisers), by name; empty in cards from before they had it."""
+
+    @property
+    def role(self) -> str:
+        """The role of the graph that every model of the task has."""
+        return TASKS[self.task].role
 
     def graph_files(self, role: str) -> Mapping[str, GraphFile]:
         """The files of a role by precision. Raises ModelError if the model has no such role."""

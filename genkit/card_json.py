@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,11 @@ from genkit.card import (
 from genkit.errors import CardError
 from genkit.fields import Field, optional
 from genkit.naming import NAME, NAME_RULE
+from genkit.registry import TASKS, Task
+from genkit.runtime.engines import ENGINES
 
-__all__ = ["TASKS", "TaskSpec", "parse_card", "read_card"]
+__all__ = ["parse_card", "read_card"]
 
-KINDS = ("cpu", "cuda", "openvino")
 DTYPES = ("bool", "uint8", "int32", "int64", "float16", "float32")
 RESIZE_MODES = ("stretch", "shortest_edge", "none")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -67,27 +67,6 @@ REQUIRED = (
 )
 
 
-@dataclass(frozen=True)
-class TaskSpec:
-    """What the card of a task must have."""
-
-    role: str
-    section: str
-    fields: tuple[str, ...] = ()
-    """Fields of that section which other tasks may leave out."""
-    optional_roles: tuple[str, ...] = ()
-
-
-TASKS: Mapping[str, TaskSpec] = {
-    "translate": TaskSpec("translate", "text", ("languages", "decoder_start_id", "eos_id")),
-    "fill": TaskSpec("fill", "text", ("mask_id",)),
-    "classify": TaskSpec("classify", "image", ("labels",), optional_roles=("attention",)),
-    "sample": TaskSpec("generate", "latent"),
-    "cyclegan": TaskSpec("generate", "image"),
-    "inpaint": TaskSpec("inpaint", "image"),
-}
-
-
 def read_card(path: Path) -> Card:
     """Read and check a model.json. Raises CardError, which names the file and the field."""
     try:
@@ -110,7 +89,7 @@ def parse_card(data: object) -> Card:
     fields = root.object((*REQUIRED, task.section), ("tags", FILES, *SECTIONS))
     fields[task.section].object(task.fields, more=True)
     graphs = _graphs(fields["graphs"], task)
-    defaults = fields["default_precision"].table(KINDS, required=("cpu",))
+    defaults = fields["default_precision"].table(ENGINES, required=("cpu",))
     card = Card(
         format=FORMAT,
         task=fields["task"].text(),
@@ -146,7 +125,7 @@ def _check_format(field: Field) -> None:
         )
 
 
-def _graphs(field: Field, task: TaskSpec) -> dict[str, dict[str, GraphFile]]:
+def _graphs(field: Field, task: Task) -> dict[str, dict[str, GraphFile]]:
     roles = field.table((task.role, *task.optional_roles), required=(task.role,))
     graphs = {
         role: {

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from genkit.devices import default_threads
 from genkit.errors import UsageError
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions, open_session
-from genkit.session import Closing, Workers
+from genkit.runtime.devices import default_threads
+from genkit.runtime.session import Closing, Workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

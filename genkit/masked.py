@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from genkit.devices import default_threads
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions, open_session
-from genkit.session import Closing, Workers
+from genkit.runtime.devices import default_threads
+from genkit.runtime.session import Closing, Workers
 
 __all__ = ["Beams", "Found", "MaskedModel", "Query"]
 

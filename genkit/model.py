@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genkit.card import CARD, PRECISIONS, Card
-from genkit.card_json import TASKS, parse_card, read_card
+from genkit.card_json import parse_card, read_card
 from genkit.errors import GenkitWarning, ModelError, ModelNotFoundError, UsageError
+from genkit.registry import TASKS
 
 __all__ = [
     "CARD",
     "PRECISIONS",
-    "TASKS",
     "Card",
     "Model",
     "find",

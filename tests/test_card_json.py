@@ -11,8 +11,9 @@ from typing import Any
 import folders
 import pytest
 
-from genkit.card_json import TASKS, parse_card, read_card
+from genkit.card_json import parse_card, read_card
 from genkit.errors import CardError
+from genkit.registry import TASKS
 
 Path_ = tuple[str | int, ...]
 

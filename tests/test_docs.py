@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genkit.cli.app import COMMANDS
+from genkit.registry import commands
 from tools.gendocs import blocks, cards, console, options
 from tools.gendocs.contents import navigation
 from tools.gendocs.pages import DOCS, README, ROOT, pages, refresh
@@ -33,7 +33,7 @@ def test_console_blocks_print_what_the_page_says(path: Path) -> None:
     assert console.refresh(text) == text, CURE
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", commands())
 def test_every_command_has_a_page_with_all_of_its_options(name: str) -> None:
     text = (DOCS / "commands" / f"{name}.md").read_text()
     assert ("options", name) in blocks.find(text)
@@ -97,7 +97,7 @@ def test_a_link_to_nowhere_is_found() -> None:
 def test_the_readme_is_short_and_shows_every_command() -> None:
     text = README.read_text()
     assert len(text.splitlines()) <= 150
-    for name in COMMANDS:
+    for name in commands():
         assert f"(docs/commands/{name}.md)" in text
 
 

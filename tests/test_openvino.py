@@ -20,13 +20,13 @@ import picture_model
 import pytest
 from shell import genkit, python
 
-from genkit import openvino, runtime
-from genkit.devices import Driver, bfloat16_units
 from genkit.errors import RuntimeUnavailableError, UsageError
 from genkit.images import Picture, encode
 from genkit.library_output import own_process
 from genkit.model import Model, open_model
-from genkit.runtime import RuntimeOptions, open_session, openvino_status
+from genkit.runtime import RuntimeOptions, devices, library, open_session
+from genkit.runtime.devices import Driver, bfloat16_units
+from genkit.runtime.engines import cuda, openvino
 
 
 class StandIn:
@@ -123,9 +123,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         for name, package in packages.items():
             monkeypatch.setitem(sys.modules, name, package)
         monkeypatch.setattr(openvino, "find_spec", packages.get)
-        monkeypatch.setattr(runtime, "bfloat16_units", lambda: units)
-        monkeypatch.setattr(runtime, "probe_driver", lambda: Driver((), "no NVIDIA driver"))
-        monkeypatch.setattr(runtime, "onnxruntime", lambda: stand_in)
+        monkeypatch.setattr("genkit.runtime.devices.bfloat16_units", lambda: units)
+        monkeypatch.setattr(
+            "genkit.runtime.devices.probe_driver", lambda: Driver((), "no NVIDIA driver")
+        )
+        monkeypatch.setattr(library, "onnxruntime", lambda: stand_in)
         return stand_in
 
     return install
@@ -210,10 +212,10 @@ class TestAuto:
         self, machine: Machine, model: Model, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stand_in = machine()
-        monkeypatch.setattr(runtime, "probe_driver", lambda: Driver(("GPU",), "a driver"))
+        monkeypatch.setattr(devices, "probe_driver", lambda: Driver(("GPU",), "a driver"))
         gpu = SimpleNamespace(get_inputs=list, get_outputs=list)
-        monkeypatch.setattr(runtime, "_why_no_cuda", lambda: "")
-        monkeypatch.setattr(runtime, "_cuda_session", lambda *_: (gpu, ""))
+        monkeypatch.setattr(cuda, "_missing", lambda: "")
+        monkeypatch.setattr(cuda, "_session", lambda *_: (gpu, ""))
         assert open_on(model).device == "cuda:0"
         assert stand_in.registered == []
 
@@ -308,14 +310,14 @@ class TestOwnPackage:
         assert stand_in.sessions == [("classify.fp32.onnx", "CPU", config)]
         (result,) = session.run({"image": np.array([5], np.uint8)})
         assert result.tolist() == [250]
-        assert openvino_status()[1] == "by its own package; the processor has bfloat16 units"
+        assert openvino.status()[1] == "by its own package; the processor has bfloat16 units"
 
     def test_the_provider_is_quicker_to_load_and_comes_first(
         self, machine: Machine, model: Model
     ) -> None:
         machine(own_package=True)
         open_on(model)
-        assert openvino_status()[1].startswith("by its provider")
+        assert openvino.status()[1].startswith("by its provider")
 
     def test_its_import_tells_nobody(self, tmp_path: Path) -> None:
         """A package that looks like the real one: the converter's import goes to the network."""
@@ -327,7 +329,7 @@ class TestOwnPackage:
             "try:\n    import openvino.tools.ovc\nexcept ImportError:\n    pass\n"
         )
         code = "import sys; sys.path.insert(0, sys.argv[1])\n"
-        quietly = "from genkit.openvino import import_quietly; import_quietly()\n"
+        quietly = "from genkit.runtime.engines.openvino import import_quietly; import_quietly()\n"
         assert python(f"{code}import openvino", str(tmp_path)).out == "telling\n"
         assert python(f"{code}{quietly}", str(tmp_path)) == (0, "", "")
         assert python(f"{code}{quietly}import openvino.tools.ovc", str(tmp_path)).out == "telling\n"
@@ -336,7 +338,7 @@ class TestOwnPackage:
     def test_the_import_of_the_real_one_tells_nobody(self) -> None:
         code = """
 import sys
-from genkit.openvino import import_quietly
+from genkit.runtime.engines.openvino import import_quietly
 import_quietly().Core()
 print([name for name in sys.modules if "ovc" in name or "telemetry" in name])
 """
@@ -390,12 +392,12 @@ class TestBf16:
 )
 def test_status(machine: Machine, description: Any, expected: tuple[bool, str, str]) -> None:
     machine(**description)
-    assert openvino_status() == expected
+    assert openvino.status() == expected
 
 
 def test_the_command_says_what_to_do(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real ONNX Runtime, and no provider."""
-    monkeypatch.setattr(runtime, "find_engine", openvino.find_engine.__wrapped__)
+    monkeypatch.setattr(openvino, "find_engine", openvino.find_engine.__wrapped__)
     monkeypatch.setattr(openvino, "find_spec", lambda _: None)
     picture_model.write_model(models / "cyclegan" / "negative", "cyclegan")
     picture = models / "a.png"
@@ -414,7 +416,7 @@ class TestTheRealOne:
 
     @pytest.fixture(autouse=True)
     def openvino(self) -> None:
-        usable, reason, _ = openvino_status()
+        usable, reason, _ = openvino.status()
         if not usable:
             pytest.skip(reason)
 
@@ -438,7 +440,7 @@ class TestTheRealOne:
         image = noise(2, 64, 40)
         expected = self.run(model, image, "cpu", "fp32")
         off = np.abs(self.run(model, image, "auto", "auto") - expected)
-        if runtime.probe_driver().devices:
+        if devices.probe_driver().devices:
             pytest.skip("auto takes the GPU")
         assert 0.001 < off.mean() < 0.5
         assert off.max() <= 5

@@ -42,7 +42,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     "code",
     [
         "import genkit",
-        "import genkit.model, genkit.card_json, genkit.devices, genkit.streams",
+        "import genkit.model, genkit.card_json, genkit.runtime.devices, genkit.streams",
         "from genkit import Model, find, GenkitError",
         "from genkit.cli.app import main; main(['--version'])",
         "from genkit.cli.app import main; main(['--help'])",
@@ -82,7 +82,7 @@ def test_no_module_imports_what_belongs_to_export(path: Path) -> None:
 
 def test_only_the_runtime_imports_onnxruntime() -> None:
     users = [path.name for path in MODULES if "onnxruntime" in imports(path)]
-    assert users == ["runtime.py"]
+    assert users == ["library.py"]
 
 
 def test_only_the_export_command_imports_the_export_package() -> None:

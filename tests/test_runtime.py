@@ -22,13 +22,13 @@ import pytest
 import shouting_model
 from shell import python
 
-from genkit import runtime
 from genkit.card_json import parse_card
-from genkit.devices import CPU, Driver, probe_driver
 from genkit.errors import InputError, ModelError, RuntimeUnavailableError, UsageError
 from genkit.library_output import own_process
 from genkit.model import Model, open_model
-from genkit.runtime import RuntimeOptions, Session, choose_precision, cuda_status, open_session
+from genkit.runtime import RuntimeOptions, Session, choose_precision, devices, library, open_session
+from genkit.runtime.devices import CPU, Driver, probe_driver
+from genkit.runtime.engines import AUTO, ENGINES, cuda, engine, spellings
 
 LOG = (
     "\x1b[1;31m2026-11-24 08:28:52.3 [E:onnxruntime:Default, provider_bridge_ort.cc:2458] "
@@ -68,7 +68,7 @@ class StandIn:
             raise ValueError(self.raises)
         if "CUDAExecutionProvider" in wanted and not self.loads:
             wanted.remove("CUDAExecutionProvider")
-            if self.severity == runtime.LOG_ERRORS:
+            if self.severity == library.LOG_ERRORS:
                 os.write(2, LOG.encode())  # from C++, below Python's streams
         session = SimpleNamespace(
             graph=graph,
@@ -96,8 +96,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., StandIn]:
     def install(gpus: int = 1, **description: Any) -> StandIn:
         stand_in = StandIn(**description)
         driver = Driver(tuple(f"GPU {i}" for i in range(gpus)), f"{gpus} device(s)")
-        monkeypatch.setattr(runtime, "probe_driver", lambda: driver)
-        monkeypatch.setattr(runtime, "onnxruntime", lambda: stand_in)
+        monkeypatch.setattr(devices, "probe_driver", lambda: driver)
+        monkeypatch.setattr(library, "onnxruntime", lambda: stand_in)
         return stand_in
 
     return install
@@ -105,7 +105,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., StandIn]:
 
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "probe_driver", lambda: Driver((), "there is no NVIDIA driver"))
+    monkeypatch.setattr(devices, "probe_driver", lambda: Driver((), "there is no NVIDIA driver"))
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ class TestCuda:
         with pytest.raises(RuntimeUnavailableError, match=f"cannot use CUDA: {cause}") as caught:
             open_on(model, "cuda")
         assert re.search(cure, caught.value.hint or "")
-        assert stand_in.severity in (None, runtime.LOG_NOTHING)
+        assert stand_in.severity in (None, library.LOG_NOTHING)
 
     def test_knows_how_many_there_are(self, gpu: Callable[..., StandIn], model: Model) -> None:
         gpu(2)
@@ -240,12 +240,12 @@ class TestCuda:
         reason: str,
     ) -> None:
         gpu(gpus, **description)
-        found = cuda_status()
+        found = cuda.status()
         assert found[:2] == (usable, reason)
         assert bool(found[2]) is not usable
 
     def test_the_graph_that_tries_the_provider_is_one_node(self) -> None:
-        graph = onnx.load_from_string(runtime.IDENTITY)
+        graph = onnx.load_from_string(cuda.IDENTITY)
         onnx.checker.check_model(graph)
         assert [node.op_type for node in graph.graph.node] == ["Identity"]
 
@@ -271,7 +271,7 @@ class TestPrecision:
         chosen: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(runtime, "bfloat16_units", lambda: True)
+        monkeypatch.setattr(devices, "bfloat16_units", lambda: True)
         assert choose_precision(parse_card(folders.card(task)), role, kind, asked) == chosen
 
     def test_auto_takes_what_there_is(self) -> None:
@@ -335,7 +335,7 @@ class TestSession:
         assert alone.tolist() == scores.tolist()
 
     def test_threads(self, shout: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(runtime, "default_threads", lambda: 5)
+        monkeypatch.setattr(devices, "default_threads", lambda: 5)
         options = RuntimeOptions(threads=3)
         sessions = [
             open_session(shout, "translate", RuntimeOptions()),
@@ -377,16 +377,16 @@ class TestSession:
 class TestOnnxruntime:
     @pytest.fixture(autouse=True)
     def forget(self) -> Iterator[None]:
-        runtime.onnxruntime.cache_clear()
+        library.onnxruntime.cache_clear()
         yield
-        runtime.onnxruntime.cache_clear()
+        library.onnxruntime.cache_clear()
 
     def test_it_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
         with pytest.raises(
             RuntimeUnavailableError, match="ONNX Runtime is not installed"
         ) as caught:
-            runtime.onnxruntime()
+            library.onnxruntime()
         assert caught.value.hint == "pip install genkit-onnx"
 
     def test_it_is_broken(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -394,7 +394,7 @@ class TestOnnxruntime:
         monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
         monkeypatch.syspath_prepend(tmp_path)
         with pytest.raises(RuntimeUnavailableError, match="does not load: DLL load failed"):
-            runtime.onnxruntime()
+            library.onnxruntime()
 
     def test_what_it_prints_while_it_is_imported_is_not_seen(
         self,
@@ -407,16 +407,16 @@ class TestOnnxruntime:
         (tmp_path / "onnxruntime.py").write_text(code)
         monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
         monkeypatch.syspath_prepend(tmp_path)
-        runtime.onnxruntime()
+        library.onnxruntime()
         assert capfd.readouterr() == ("", "level 4")
 
 
 def test_a_real_machine_without_a_gpu_is_quick_to_say_so() -> None:
     """Not a stand-in: the GPU build of ONNX Runtime on a machine that may have no GPU."""
     code = (
-        "from genkit.devices import probe_driver\n"
-        "from genkit.runtime import cuda_status\n"
-        "print(bool(probe_driver().devices) or cuda_status()[0])"
+        "from genkit.runtime.devices import probe_driver\n"
+        "from genkit.runtime.engines import cuda\n"
+        "print(bool(probe_driver().devices) or cuda.status()[0])"
     )
     run = python(code)
     assert run == (0, f"{bool(probe_driver().devices)}\n", "")
@@ -427,11 +427,11 @@ def test_the_reason_is_found_in_the_log_of_the_real_one(
 ) -> None:
     """A driver that is not there is made up, so that the real CUDA provider is tried."""
     if probe_driver().devices or "CUDAExecutionProvider" not in (
-        runtime.onnxruntime().get_available_providers()
+        library.onnxruntime().get_available_providers()
     ):
         pytest.skip("needs the GPU build of ONNX Runtime on a machine without a GPU")
-    monkeypatch.setattr(runtime, "probe_driver", lambda: Driver(("made up",), "made up"))
-    usable, reason, cure = cuda_status()
+    monkeypatch.setattr(devices, "probe_driver", lambda: Driver(("made up",), "made up"))
+    usable, reason, cure = cuda.status()
     assert not usable
     assert re.match(r"lib\w+\.so\S*: cannot open shared object file|\w+.dll", reason)
     assert "genkit-onnx[cuda]" in cure
@@ -471,8 +471,30 @@ def test_results_that_are_no_numbers_are_the_inputs_failure() -> None:
     """A picture without a guess, or a text without a word, would say nothing of what went wrong."""
     result = [np.array([0.5, np.nan], np.float32)]
     inner = SimpleNamespace(get_inputs=list, get_outputs=list, run=lambda *_: result)
-    session = runtime.Session(inner, runtime.CPU, "fp32", 1, "")
+    session = Session(inner, CPU, "fp32", 1, "")
     with pytest.raises(InputError, match="gives no numbers"):
         session.run({})
     result[0] = np.array([0.5, -np.inf], np.float32)
     assert session.run({}) == result
+
+
+class TestEngines:
+    @pytest.mark.parametrize("kind", ENGINES)
+    def test_can_be_asked(self, kind: str, no_gpu: None) -> None:
+        found = engine(kind).status()
+        assert found.usable is not bool(found.cure)
+        assert found.usable or found.reason
+
+    def test_auto_knows_them_all_and_ends_with_one_that_takes_everything(
+        self, model: Model
+    ) -> None:
+        assert sorted(AUTO) == sorted(ENGINES)
+        assert engine(AUTO[-1]).suits(model.card, "translate", "auto") == (True, "")
+
+    def test_their_names_are_what_the_option_says(self) -> None:
+        assert list(spellings("{}[:N]")) == ["auto", "cpu", "cuda[:N]", "openvino"]
+        from genkit.cli.options import DeviceOption
+
+        (option,) = DeviceOption.__metadata__  # type: ignore[attr-defined]
+        assert option.metavar == "auto|cpu|cuda[:N]|openvino"
+        assert all(row.auto in option.help for row in ENGINES.values())

@@ -12,9 +12,9 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from genkit.devices import bfloat16_units, default_threads
 from genkit.errors import first_line
-from genkit.openvino import open_graph
+from genkit.runtime.devices import bfloat16_units, default_threads
+from genkit.runtime.engines.openvino import open_graph
 
 from .folder import Exported
 from .parity import largest

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genkit.card_json import TASKS
 from genkit.errors import InputError, UsageError
 from genkit.model import user_models
 from genkit.naming import check_name, name_like
+from genkit.registry import TASKS
 
 from . import measure_text
 from .checkpoints.genkit import Description

@@ -37,7 +37,7 @@ from fill_data import (
     train_vocabulary,
 )
 from fill_quality import LINES, Quality, show, table, validation_batches
-from genkit.devices import default_threads
+from genkit.runtime.devices import default_threads
 from genkit_export import export_checkpoint
 from genkit_export.architectures.bert import Bert, BertConfig
 from genkit_export.checkpoints import genkit as own

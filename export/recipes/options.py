@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from genkit.devices import default_threads
+from genkit.runtime.devices import default_threads
 
 
 def recipe_options(

@@ -2,7 +2,7 @@
 
 import torch
 
-from genkit.devices import bfloat16_units
+from genkit.runtime.devices import bfloat16_units
 
 HALF = torch.cuda.is_available() or bool(bfloat16_units())
 """Whether products of bfloat16 are quicker than of float32: where a CPU emulates them, they take

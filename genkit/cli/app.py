@@ -19,49 +19,39 @@ from genkit import __version__
 from genkit.cli.options import require_subcommand
 from genkit.errors import ExitCode, GenkitError, GenkitWarning, UsageError
 from genkit.library_output import own_process
+from genkit.registry import commands
 from genkit.streams import Streams, printable
 
-__all__ = ["COMMANDS", "app", "main"]
-
-# Subcommand -> its line in `genkit --help`. The module genkit.cli.<subcommand> holds a Typer
-# application `app`. All of them at once would add a sixth to the time of every start.
-COMMANDS = {
-    "translate": "Translate text, line by line, and documents.",
-    "fill": "Fill the gaps in a text, line by line.",
-    "classify": "Name what pictures show.",
-    "sample": "Make pictures from noise.",
-    "cyclegan": "Turn photographs into photographs of another kind.",
-    "inpaint": "Fill holes in photographs.",
-    "models": "List, show and check the models that are there.",
-    "export": "Turn a trained checkpoint into a model folder.",
-    "info": "Show versions and devices, and whether a GPU is used.",
-}
+__all__ = ["app", "main"]
 
 
 class LazyCommands(TyperGroup):
-    """The subcommands of the table above, each imported when it is run and not before."""
+    """The subcommands of the registry, each imported when it is run and not before: all of them at
+    once would add a sixth to the time of every start.
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        return list(commands())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
+        found = commands().get(cmd_name)
+        if found is None:
             return None
-        command = typer.main.get_command(import_module(f"genkit.cli.{cmd_name}").app)
+        command = typer.main.get_command(import_module(found.command).app)
         command.name = cmd_name
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name = args[0]
-        if name not in COMMANDS and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(COMMANDS)}"
+        name, known = args[0], commands()
+        if name not in known and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(known)}"
             raise UsageError(f"no such command: {name!r}", hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, found.help) for name, found in commands().items()])
 
 
 # Help is plain text: Rich would double the time that it takes to appear (115 ms, not 55).

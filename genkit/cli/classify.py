@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genkit.cli.groups import grouped
 from genkit.cli.inputs import read_bytes, read_names, tell_left_out
 from genkit.cli.options import (
-    DeviceOption,
-    FilesFromOption,
     JsonOption,
+    ListingOptions,
+    MessageOptions,
     ModelOption,
-    NullOption,
     OutputOption,
     OverwriteOption,
     PicturesArgument,
-    PrecisionOption,
-    QuietOption,
-    RecursiveOption,
+    RunOptions,
     StripOption,
-    ThreadsOption,
-    VerboseOption,
-    streams_of,
 )
 from genkit.cli.pictures import Counts, tell_kept
 from genkit.cli.pipeline import Steps, run_items
@@ -49,9 +45,27 @@ BATCH = 8
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+@dataclass(frozen=True)
+class AttentionOptions:
+    """Images of where the model looks."""
+
+    attention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="Write each picture under a map of where the model looks, dark to bright.",
+            show_default=False,
+        ),
+    ] = None
+    strip: StripOption = False
+    overwrite: OverwriteOption = False
+
+
 @app.command()
+@grouped
 def classify(
     ctx: typer.Context,
+    *,
     inputs: PicturesArgument = None,
     output: OutputOption = None,
     model: ModelOption = None,
@@ -68,19 +82,8 @@ def classify(
             show_default="the names in the model",
         ),
     ] = None,
-    attention: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|DIR",
-            help="Write each picture under a map of where the model looks, dark to bright.",
-            show_default=False,
-        ),
-    ] = None,
-    strip: StripOption = False,
-    overwrite: OverwriteOption = False,
-    recursive: RecursiveOption = False,
-    files_from: FilesFromOption = None,
-    null: NullOption = False,
+    maps: AttentionOptions,
+    listing: ListingOptions,
     tsv: Annotated[
         bool, typer.Option("--tsv", help="Part columns by tabs on a terminal too.")
     ] = False,
@@ -94,11 +97,8 @@ def classify(
             show_default=f"{BATCH}, or 1 with --attention",
         ),
     ] = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    quiet: QuietOption = 0,
-    verbose: VerboseOption = 0,
+    runtime: RunOptions,
+    messages: MessageOptions,
 ) -> None:
     """Name what pictures show.
 
@@ -119,24 +119,24 @@ def classify(
     --json writes one object a line: input, width, height, labels (a list of label and
     probability), attention (the file that was written) and error. Whatever does not apply is null.
     """
-    streams = streams_of(ctx, quiet, verbose)
+    streams, attention = messages.streams(ctx), maps.attention
     if json and tsv:
         raise UsageError("--json and --tsv are both given", hint="leave one of them out")
-    if overwrite and attention is None:
+    if maps.overwrite and attention is None:
         raise UsageError("--overwrite is for the pictures of --attention, which is not given")
-    if strip and attention is None:
+    if maps.strip and attention is None:
         raise UsageError("--strip-metadata is for the pictures of --attention, which is not given")
     if attention is not None and is_stdout(attention):
         raise UsageError("standard output is for the labels", hint="--attention FILE")
-    named, listed = read_names(streams, inputs, files_from=files_from, null=null)
-    growing = files_from is not None and attention is None
+    named, listed = read_names(streams, inputs, files_from=listing.files_from, null=listing.null)
+    growing = listing.files_from is not None and attention is None
     left_out = LeftOut()
     known = []
     if named or not growing:
         exclude = [] if attention is None else [Path(attention)]
         at_once = iter(()) if growing else listed
         known = find_sources(
-            named, at_once, recursive=recursive, exclude=exclude, left_out=left_out
+            named, at_once, recursive=listing.recursive, exclude=exclude, left_out=left_out
         )
     if attention is not None:
         jobs = plan(known, attention, None)
@@ -144,7 +144,7 @@ def classify(
         jobs = [Job(source, None, "") for source in known]
     read = [source.path for source in known] + [
         labels,
-        None if files_from is None else Path(files_from),
+        None if listing.files_from is None else Path(listing.files_from),
     ]
     if output is not None and not is_stdout(str(output)):
         refuse_targets([output], [path for path in read if path is not None])
@@ -164,7 +164,9 @@ def classify(
         yield from jobs
         any_listed = False
         late = LeftOut()
-        for source in stream_sources(listed, recursive=recursive, left_out=late) if growing else ():
+        for source in (
+            stream_sources(listed, recursive=listing.recursive, left_out=late) if growing else ()
+        ):
             any_listed = True
             yield Job(source, None, "")
         tell_left_out(streams, late)
@@ -173,10 +175,9 @@ def classify(
 
     write = as_json if json else as_rows
     from genkit.cli.looks import Looks
-    from genkit.runtime import RuntimeOptions
     from genkit.tasks.classify import rank
 
-    looks = Looks(found, RuntimeOptions(device, precision, threads), overwrite, strip)
+    looks = Looks(found, runtime.options(), maps.overwrite, maps.strip)
     counts = Counts()
     with (
         streams.output(output) as out,

@@ -7,24 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genkit.cli.groups import grouped
 from genkit.cli.options import (
-    DeviceOption,
-    FilesFromOption,
-    FormatOption,
-    JsonOption,
+    ImageOutputOptions,
+    ListingOptions,
+    MessageOptions,
     ModelOption,
-    NullOption,
-    OverwriteOption,
     PicturesArgument,
     PicturesOutputOption,
-    PrecisionOption,
-    QualityOption,
-    QuietOption,
-    RecursiveOption,
-    StripOption,
-    ThreadsOption,
-    VerboseOption,
-    streams_of,
+    RunOptions,
 )
 from genkit.cli.pictures import Batch, Work, find_jobs, read_picture, run_jobs
 from genkit.errors import UsageError
@@ -39,14 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-TASK, ROLE = "cyclegan", "generate"
+TASK = "cyclegan"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
+@grouped
 def cyclegan(
     ctx: typer.Context,
+    *,
     inputs: PicturesArgument = None,
     output: PicturesOutputOption = None,
     model: ModelOption = None,
@@ -69,19 +62,10 @@ def cyclegan(
     compare: Annotated[
         bool, typer.Option("--compare", help="Write before and after side by side.")
     ] = False,
-    recursive: RecursiveOption = False,
-    files_from: FilesFromOption = None,
-    null: NullOption = False,
-    kind: FormatOption = None,
-    quality: QualityOption = None,
-    strip: StripOption = False,
-    overwrite: OverwriteOption = False,
-    json: JsonOption = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    quiet: QuietOption = 0,
-    verbose: VerboseOption = 0,
+    listing: ListingOptions,
+    written: ImageOutputOptions,
+    runtime: RunOptions,
+    messages: MessageOptions,
 ) -> None:
     """Turn photographs into photographs of another kind: summer into winter.
 
@@ -104,30 +88,34 @@ def cyclegan(
     already), made (the record in the result), warnings (a list) and error. Whatever does not
     apply is null.
     """
-    streams = streams_of(ctx, quiet, verbose)
+    streams = messages.streams(ctx)
     wanted = parse_size(size)
     jobs = find_jobs(
         streams,
         inputs,
-        files_from=files_from,
-        null=null,
-        recursive=recursive,
+        files_from=listing.files_from,
+        null=listing.null,
+        recursive=listing.recursive,
         output=output,
-        kind=kind,
-        json=json,
+        kind=written.kind,
+        json=written.json,
     )
 
     found = find(TASK, model)
     record = made_by(
-        found, ROLE, precision=precision, size=wanted, tile=tile, compare=compare or None
+        found,
+        found.card.role,
+        precision=runtime.precision,
+        size=wanted,
+        tile=tile,
+        compare=compare or None,
     )
     opened: list[PictureTranslator] = []
 
     def open_model() -> Callable[[Picture], Picture]:
-        from genkit.runtime import RuntimeOptions
         from genkit.tasks.cyclegan import PictureTranslator, side_by_side
 
-        translator = PictureTranslator(found, RuntimeOptions(device, precision, threads))
+        translator = PictureTranslator(found, runtime.options())
         opened.append(translator)
         streams.note(f"{found.card.name} on {translator.runs_on}")
 
@@ -138,7 +126,9 @@ def cyclegan(
         return run
 
     work = Work(read_picture, open_model, lambda _: dict(record), lambda: opened[0].precision)
-    run_jobs(streams, jobs, work, Batch(quality, overwrite, json, strip))
+    run_jobs(
+        streams, jobs, work, Batch(written.quality, written.overwrite, written.json, written.strip)
+    )
 
 
 def parse_size(text: str) -> tuple[int, int] | int | None:

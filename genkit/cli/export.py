@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from genkit.cli.options import JsonOption, QuietOption, VerboseOption, streams_of
+from genkit.cli.groups import grouped
+from genkit.cli.options import JsonOption, MessageOptions
 from genkit.errors import ModelNotFoundError, RuntimeUnavailableError, UsageError
 from genkit.model import user_models
 from genkit.naming import check_name, name_like
@@ -27,8 +28,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
+@grouped
 def export(
     ctx: typer.Context,
+    *,
     checkpoint: Annotated[
         str,
         typer.Argument(
@@ -89,8 +92,7 @@ def export(
         ),
     ] = "auto",
     json: JsonOption = False,
-    quiet: QuietOption = 0,
-    verbose: VerboseOption = 0,
+    messages: MessageOptions,
 ) -> None:
     """Turn a trained checkpoint into a model folder, and prove that it computes the same.
 
@@ -104,7 +106,7 @@ def export(
     executed. The graphs are compared with PyTorch before the folder is written. Prints the
     folder. Needs PyTorch: pip install 'genkit-onnx[export]'.
     """
-    streams = streams_of(ctx, quiet, verbose)
+    streams = messages.streams(ctx)
     settings = dict(_setting(text) for text in given or ())
     if precision not in PRECISIONS:
         raise UsageError(

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from genkit.cli.groups import grouped
 from genkit.cli.lines import open_input, read_windows
 from genkit.cli.options import (
-    DeviceOption,
     InputOption,
     JsonOption,
+    MessageOptions,
     ModelOption,
     OutputOption,
-    PrecisionOption,
-    QuietOption,
-    ThreadsOption,
-    VerboseOption,
-    streams_of,
+    RunOptions,
     text_option,
 )
 from genkit.errors import ExitCode, InputError, UsageError
@@ -45,8 +42,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
+@grouped
 def fill(
     ctx: typer.Context,
+    *,
     texts: Annotated[
         list[str] | None,
         typer.Argument(
@@ -83,11 +82,8 @@ def fill(
         bool, typer.Option("--score", help="Fill nothing: say how likely each line is.")
     ] = False,
     json: JsonOption = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    quiet: QuietOption = 0,
-    verbose: VerboseOption = 0,
+    runtime: RunOptions,
+    messages: MessageOptions,
 ) -> None:
     """Fill the gaps in a text, line by line.
 
@@ -114,7 +110,7 @@ def fill(
     gaps, text is null); with --joint text and fillings (answers, probability and text of each);
     with --score score, tokens and perplexity. Whatever does not apply is null.
     """
-    streams = streams_of(ctx, quiet, verbose)
+    streams = messages.streams(ctx)
     if texts == ["-"]:
         texts = None
     if texts and input_file is not None:
@@ -134,13 +130,12 @@ def fill(
     else:
         write = _as_json if json else _as_text if top == 1 else _as_rows
     from genkit.model import find
-    from genkit.runtime import RuntimeOptions
     from genkit.tasks.fill import Filler
 
     found = find(TASK, model)
     with open_input(texts, input_file, streams) as (name, stream), streams.output(output) as out:
         reader = LineReader(stream)  # reads while the model is loaded
-        filler = Filler(found, RuntimeOptions(device, precision, threads))
+        filler = Filler(found, runtime.options())
         streams.note(f"{found.card.name} on {filler.runs_on}")
         if stream.isatty():
             streams.tell("type a line and Enter; Ctrl-D ends")

@@ -15,6 +15,7 @@ import typer
 from genkit import __version__
 from genkit.cli.options import JsonOption, QuietOption, VerboseOption, streams_of
 from genkit.errors import RuntimeUnavailableError
+from genkit.runtime.engines import ENGINES, engine
 
 __all__ = ["app"]
 
@@ -51,8 +52,8 @@ def info(
 
 
 def _facts() -> dict[str, Any]:
-    from genkit.devices import bfloat16_units, default_threads, probe_driver
     from genkit.model import list_models, search_path
+    from genkit.runtime.devices import bfloat16_units, default_threads, probe_driver
 
     return {
         "genkit": __version__,
@@ -70,27 +71,25 @@ def _facts() -> dict[str, Any]:
 
 
 def _runtime_facts() -> dict[str, Any]:
-    from genkit.runtime import cuda_status, onnxruntime, openvino_status
+    from genkit.runtime import library
+    from genkit.runtime.engines.protocol import Status
 
+    both = all(map(_version, RUNTIMES))
+    facts: dict[str, Any] = {}
     try:
-        providers = onnxruntime().get_available_providers()
-        cuda, openvino = cuda_status(), openvino_status()
+        facts["providers"] = library.onnxruntime().get_available_providers()
+        statuses = {kind: engine(kind).status() for kind in ENGINES}
     except RuntimeUnavailableError as error:
-        providers = []
-        cuda = openvino = False, error.message, error.hint or ""
-    usable, reason, cure = cuda
-    if all(map(_version, RUNTIMES)):
-        cure = "pip uninstall onnxruntime onnxruntime-gpu, then pip install genkit-onnx again"
-        reason = "onnxruntime and onnxruntime-gpu are both installed and overwrite each other"
-    return {
-        "providers": providers,
-        "cuda": usable,
-        "cuda_reason": reason,
-        "cuda_cure": cure or None,
-        "openvino": openvino[0],
-        "openvino_reason": openvino[1],
-        "openvino_cure": openvino[2] or None,
-    }
+        facts["providers"] = []
+        statuses = dict.fromkeys(ENGINES, Status(False, error.message, error.hint or ""))
+    for kind, (usable, reason, cure) in statuses.items():
+        if kind == "cpu":
+            continue
+        if both and not ENGINES[kind].optional:
+            cure = "pip uninstall onnxruntime onnxruntime-gpu, then pip install genkit-onnx again"
+            reason = "onnxruntime and onnxruntime-gpu are both installed and overwrite each other"
+        facts |= {kind: usable, f"{kind}_reason": reason, f"{kind}_cure": cure or None}
+    return facts
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
@@ -110,10 +109,13 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     bfloat16 = facts["openvino"] and facts["bfloat16"]
     processor = "cpu, and openvino for pictures" if bfloat16 else "cpu"
     yield f"--device auto takes: {'cuda:0' if facts['cuda'] else processor}"
-    yield f"CUDA is {'used' if facts['cuda'] else 'not used'}: {facts['cuda_reason']}"
-    if facts["cuda_cure"]:
-        yield f"to use it: {facts['cuda_cure']}"
-    yield f"OpenVINO {'can' if facts['openvino'] else 'cannot'} be used: {facts['openvino_reason']}"
+    for kind, row in ENGINES.items():
+        if kind not in facts:
+            continue
+        words = ("can be used", "cannot be used") if row.optional else ("is used", "is not used")
+        yield f"{row.title} {words[not facts[kind]]}: {facts[f'{kind}_reason']}"
+        if facts[f"{kind}_cure"] and not row.optional:
+            yield f"to use it: {facts[f'{kind}_cure']}"
     yield f"models are looked for in: {', '.join(facts['model_path'])}"
     yield f"models: {', '.join(facts['models']) or 'none'}"
 

@@ -10,26 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genkit.cli.groups import grouped
 from genkit.cli.masks import Mask, mask_for, stamp_of, without_masks
 from genkit.cli.masks import read_mask as _read_mask
 from genkit.cli.options import (
-    DeviceOption,
-    FilesFromOption,
-    FormatOption,
-    JsonOption,
+    ImageOutputOptions,
+    ListingOptions,
+    MessageOptions,
     ModelOption,
-    NullOption,
-    OverwriteOption,
     PicturesArgument,
     PicturesOutputOption,
-    PrecisionOption,
-    QualityOption,
-    QuietOption,
-    RecursiveOption,
-    StripOption,
-    ThreadsOption,
-    VerboseOption,
-    streams_of,
+    RunOptions,
 )
 from genkit.cli.pictures import Batch, Work, find_jobs, read_bytes, read_picture, run_jobs
 from genkit.errors import InputError, UsageError
@@ -50,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-TASK = ROLE = "inpaint"
+TASK = "inpaint"
 SAY_WHERE = "--mask FILE, --box X,Y,W,H or --color '#RRGGBB'"
 LOSSY_TOLERANCE = 32
 """How far from a color a channel may be in a JPEG, which changes all of them a little."""
@@ -61,11 +52,10 @@ ONE_READER = Lock()
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command()
-def inpaint(
-    ctx: typer.Context,
-    inputs: PicturesArgument = None,
-    output: PicturesOutputOption = None,
+@dataclass(frozen=True)
+class HoleOptions:
+    """Where the holes are."""
+
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -74,17 +64,17 @@ def inpaint(
             "with one for each, of the same name but for the suffix.",
             show_default="the inputs' transparent pixels, without --box and --color",
         ),
-    ] = None,
+    ] = None
     box: Annotated[
         list[str] | None,
         typer.Option(metavar="X,Y,W,H", help="Fill this box too. Repeatable.", show_default=False),
-    ] = None,
+    ] = None
     color: Annotated[
         str | None,
         typer.Option(
             metavar="#RRGGBB", help="Fill the pixels of this color too.", show_default=False
         ),
-    ] = None,
+    ] = None
     color_tolerance: Annotated[
         int | None,
         typer.Option(
@@ -95,14 +85,14 @@ def inpaint(
             show_default=f"0; in a JPEG or a lossy WebP {LOSSY_TOLERANCE}, and {LOSSY_EDGE} pixels "
             "around are filled too",
         ),
-    ] = None,
+    ] = None
     mask_invert: Annotated[
         bool,
         typer.Option(
             "--mask-invert",
             help="The mask is black where the holes are; what is transparent in it never is one.",
         ),
-    ] = False,
+    ] = False
     mask_threshold: Annotated[
         int,
         typer.Option(
@@ -111,24 +101,25 @@ def inpaint(
             metavar="0..254",
             help="What is brighter in the mask is hole; 0 takes a map of labels.",
         ),
-    ] = 127,
+    ] = 127
     mask_dilate: Annotated[
         int, typer.Option(min=0, metavar="N", help="Grow the holes by N pixels.")
-    ] = 0,
+    ] = 0
+
+
+@app.command()
+@grouped
+def inpaint(
+    ctx: typer.Context,
+    *,
+    inputs: PicturesArgument = None,
+    output: PicturesOutputOption = None,
+    where: HoleOptions,
     model: ModelOption = None,
-    recursive: RecursiveOption = False,
-    files_from: FilesFromOption = None,
-    null: NullOption = False,
-    kind: FormatOption = None,
-    quality: QualityOption = None,
-    strip: StripOption = False,
-    overwrite: OverwriteOption = False,
-    json: JsonOption = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    quiet: QuietOption = 0,
-    verbose: VerboseOption = 0,
+    listing: ListingOptions,
+    written: ImageOutputOptions,
+    runtime: RunOptions,
+    messages: MessageOptions,
 ) -> None:
     """Fill holes in photographs: remove what is not wanted, mend what is scratched.
 
@@ -156,31 +147,31 @@ def inpaint(
     already), made (the record in the result), warnings (a list) and error. Whatever does not
     apply is null.
     """
-    streams = streams_of(ctx, quiet, verbose)
+    streams, mask = messages.streams(ctx), where.mask
     if mask is not None and str(mask) == "-":
         raise UsageError("a mask cannot be piped", hint="--mask FILE")
     holes = Holes(
         mask=mask,
-        boxes=tuple(map(parse_box, box or ())),
-        color=None if color is None else parse_color(color),
-        invert=mask_invert,
-        threshold=mask_threshold,
-        dilate=mask_dilate,
-        tolerance=color_tolerance,
+        boxes=tuple(map(parse_box, where.box or ())),
+        color=None if where.color is None else parse_color(where.color),
+        invert=where.mask_invert,
+        threshold=where.mask_threshold,
+        dilate=where.mask_dilate,
+        tolerance=where.color_tolerance,
     )
-    if color_tolerance is not None and color is None:
+    if where.color_tolerance is not None and where.color is None:
         raise UsageError("--color-tolerance is for --color, which is not given")
-    if mask_invert and mask is None and (holes.boxes or holes.color):
+    if where.mask_invert and mask is None and (holes.boxes or holes.color):
         raise UsageError("--mask-invert inverts a mask, and there is none")
     jobs = find_jobs(
         streams,
         inputs,
-        files_from=files_from,
-        null=null,
-        recursive=recursive,
+        files_from=listing.files_from,
+        null=listing.null,
+        recursive=listing.recursive,
         output=output,
-        kind=kind,
-        json=json,
+        kind=written.kind,
+        json=written.json,
     )
     if mask is not None:
         jobs, masks = without_masks(jobs, mask, inputs or ())
@@ -188,7 +179,7 @@ def inpaint(
             rest = f" and {len(masks) - 1} more are masks" if len(masks) > 1 else " is a mask"
             streams.tell(f"{masks[0]}{rest}, and not filled")
     found = find(TASK, model)
-    made = made_by(found, ROLE, precision=precision, **options_of(holes))
+    made = made_by(found, found.card.role, precision=runtime.precision, **options_of(holes))
     opened: list[Inpainter] = []
 
     def record(source: Source) -> Record:
@@ -204,10 +195,9 @@ def inpaint(
         return holes.of(read_picture(source, piped), source)
 
     def open_model() -> Callable[[Loaded], Picture]:
-        from genkit.runtime import RuntimeOptions
         from genkit.tasks.inpaint import Inpainter
 
-        inpainter = Inpainter(found, RuntimeOptions(device, precision, threads))
+        inpainter = Inpainter(found, runtime.options())
         opened.append(inpainter)
         streams.note(f"{found.card.name} on {inpainter.runs_on}")
 
@@ -219,7 +209,9 @@ def inpaint(
         return run
 
     work = Work(load, open_model, record, lambda: opened[0].precision)
-    run_jobs(streams, jobs, work, Batch(quality, overwrite, json, strip))
+    run_jobs(
+        streams, jobs, work, Batch(written.quality, written.overwrite, written.json, written.strip)
+    )
 
 
 @dataclass(frozen=True)

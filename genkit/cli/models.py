@@ -17,6 +17,7 @@ from genkit.cli.options import (
 )
 from genkit.errors import ExitCode, ModelError
 from genkit.model import CARD, Model, find, scan, search_path, verify
+from genkit.runtime.engines import ENGINES
 
 if TYPE_CHECKING:
     from genkit.card import Card, Interface
@@ -213,8 +214,7 @@ def _interface(interface: Interface) -> Iterator[str]:
 
 def _precisions(card: Card, *roles: str) -> list[str]:
     """The precisions that some roles can be run in, each once."""
-    kinds = ("cpu", "openvino")
-    found = (p for role in roles for kind in kinds for p in card.precisions(role, kind))
+    found = (p for role in roles for kind in ENGINES for p in card.precisions(role, kind))
     return list(dict.fromkeys(found))
 
 

@@ -1,36 +1,43 @@
-"""The options that every task command shares, each written once.
+"""The options that several commands share, each written once, and the groups of them.
 
 @app.command()
+@grouped
 def translate(
     ctx: typer.Context,
+    *,
     model: ModelOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    quiet: QuietOption = 0,
-    verbose: VerboseOption = 0,
+    runtime: RunOptions,
+    messages: MessageOptions,
 ) -> None:
-    streams = streams_of(ctx, quiet, verbose)
-    options = RuntimeOptions(device, precision, threads)
+    streams = messages.streams(ctx)
+    options = runtime.options()
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from genkit.errors import ExitCode, UsageError
+from genkit.runtime.engines import AUTO, ENGINES, spellings
 from genkit.streams import Streams
+
+if TYPE_CHECKING:
+    from genkit.runtime import RuntimeOptions
 
 __all__ = [
     "DeviceOption",
     "FilesFromOption",
     "FormatOption",
+    "ImageOutputOptions",
     "InputOption",
     "JsonOption",
+    "ListingOptions",
+    "MessageOptions",
     "ModelOption",
     "NullOption",
     "OutputOption",
@@ -41,12 +48,16 @@ __all__ = [
     "QualityOption",
     "QuietOption",
     "RecursiveOption",
+    "RunOptions",
+    "StripOption",
     "ThreadsOption",
     "VerboseOption",
     "require_subcommand",
     "streams_of",
     "text_option",
 ]
+
+_taken = [ENGINES[kind].auto for kind in AUTO if ENGINES[kind].auto]
 
 ModelOption = Annotated[
     str | None,
@@ -61,10 +72,9 @@ DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
-        metavar="auto|cpu|cuda[:N]|openvino",
+        metavar="|".join(spellings("{}[:N]")),
         envvar="GENKIT_DEVICE",
-        help="Where to run. 'auto' takes a GPU if there is one, and OpenVINO for pictures where "
-        "it computes in bfloat16; the other names insist.",
+        help=f"Where to run. 'auto' takes {', and '.join(_taken)}; the other names insist.",
     ),
 ]
 PrecisionOption = Annotated[
@@ -191,6 +201,53 @@ StripOption = Annotated[
         "otherwise, upright and without thumbnails and notes of the camera's maker.",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and how a graph is run."""
+
+    device: DeviceOption = "auto"
+    precision: PrecisionOption = "auto"
+    threads: ThreadsOption = None
+
+    def options(self) -> RuntimeOptions:
+        """For the runtime. Raises UsageError."""
+        from genkit.runtime import RuntimeOptions
+
+        return RuntimeOptions(self.device, self.precision, self.threads)
+
+
+@dataclass(frozen=True)
+class MessageOptions:
+    """How much is said."""
+
+    quiet: QuietOption = 0
+    verbose: VerboseOption = 0
+
+    def streams(self, ctx: typer.Context) -> Streams:
+        """The streams that the command was started with, set to say as much."""
+        return streams_of(ctx, self.quiet, self.verbose)
+
+
+@dataclass(frozen=True)
+class ListingOptions:
+    """Which images are meant, besides those that are named."""
+
+    recursive: RecursiveOption = False
+    files_from: FilesFromOption = None
+    null: NullOption = False
+
+
+@dataclass(frozen=True)
+class ImageOutputOptions:
+    """How result images are written."""
+
+    kind: FormatOption = None
+    quality: QualityOption = None
+    strip: StripOption = False
+    overwrite: OverwriteOption = False
+    json: JsonOption = False
 
 
 def text_option(ctx: typer.Context, param: Any, value: str | None) -> str | None:

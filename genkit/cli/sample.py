@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from genkit.cli.groups import grouped
 from genkit.cli.options import (
-    DeviceOption,
-    JsonOption,
+    MessageOptions,
     ModelOption,
-    OverwriteOption,
     PicturesOutputOption,
-    PrecisionOption,
-    QualityOption,
-    QuietOption,
-    ThreadsOption,
-    VerboseOption,
-    streams_of,
+    RunOptions,
 )
+from genkit.cli.sample_options import FPS, SampleOutputOptions, SeriesOptions
 from genkit.errors import UsageError
 from genkit.model import find
 from genkit.provenance import made_by
@@ -36,8 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-TASK, ROLE = "sample", "generate"
-FPS = 20.0
+TASK = "sample"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -57,8 +50,10 @@ def _with_grid_sizes(arguments: Sequence[str]) -> Iterator[str]:
 
 
 @app.command(cls=SampleCommand)
+@grouped
 def sample(
     ctx: typer.Context,
+    *,
     count: Annotated[
         int | None,
         typer.Option(
@@ -84,120 +79,10 @@ def sample(
     list_classes: Annotated[
         bool, typer.Option("--list-classes", help="List the model's classes and leave.")
     ] = False,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=4294967295,
-            metavar="N",
-            help="Seed of the first picture; the next has N + 1.",
-            show_default="0",
-        ),
-    ] = None,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A-B,C,...", help="The seeds themselves, one a picture.", show_default=False
-        ),
-    ] = None,
-    truncation: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            metavar="0..1",
-            help="Less is more typical and less varied.",
-            show_default="the model's own, mostly 1",
-        ),
-    ] = None,
-    grid: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[COLSxROWS]",
-            help="One picture of all of them, beside each other; nearly square without a size.",
-            show_default=False,
-        ),
-    ] = None,
-    sheet: Annotated[
-        str | None,
-        typer.Option(
-            metavar="seed|truncation",
-            help="One picture with a row for each class and a column for each seed, or each of "
-            "some truncations of one seed.",
-            show_default=False,
-        ),
-    ] = None,
-    interpolate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SEED,SEED,...",
-            help="The way from seed to seed, as an animation or as a folder of frames.",
-            show_default=False,
-        ),
-    ] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Frames from one seed to the next.", show_default="60"
-        ),
-    ] = None,
-    fps: Annotated[
-        float | None,
-        typer.Option(
-            min=0.1,
-            max=100,
-            metavar="N",
-            help="Frames a second of an animation.",
-            show_default=f"{FPS:g}",
-        ),
-    ] = None,
-    latents: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.npy",
-            help="Take the noise from here, an array (n, ...), and not from seeds.",
-            show_default=False,
-        ),
-    ] = None,
-    save_latents: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.npy",
-            help="Write the noise of all pictures here, before truncation.",
-            show_default=False,
-        ),
-    ] = None,
-    scale: Annotated[
-        int,
-        typer.Option("--upscale", min=1, max=64, metavar="N", help="Every pixel as N x N of them."),
-    ] = 1,
-    preview: Annotated[
-        bool,
-        typer.Option(
-            "--preview", help="Show the pictures in the terminal, the first 64 or a grid."
-        ),
-    ] = False,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="png|jpeg|webp|tiff|gif",
-            help="What to write; of animations png, webp or gif.",
-            show_default="by the suffix; png to a folder or a pipe",
-        ),
-    ] = None,
-    quality: QualityOption = None,
-    overwrite: OverwriteOption = False,
-    json: JsonOption = False,
-    batch: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Pictures in a run of the graph.", show_default="16"),
-    ] = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    quiet: QuietOption = 0,
-    verbose: VerboseOption = 0,
+    series: SeriesOptions,
+    written: SampleOutputOptions,
+    runtime: RunOptions,
+    messages: MessageOptions,
 ) -> None:
     """Make pictures from noise.
 
@@ -223,13 +108,13 @@ def sample(
     grid), kept (it was there already), made (the record in the file) and error. Whatever does
     not apply, or is not known of a file that has no record, is null.
     """
-    streams = streams_of(ctx, quiet, verbose)
+    streams = messages.streams(ctx)
     found = find(TASK, model)
     latent = found.card.latent
     assert latent is not None, "a card for this task has the section"
     if list_classes:
         for index, name in enumerate(latent.classes):
-            if json:
+            if written.json:
                 streams.write_json({"index": index, "class": name})
             else:
                 streams.write(f"{index}\t{name}\n")
@@ -237,15 +122,20 @@ def sample(
             streams.tell(f"{found.card.name} has no classes")
         return
     _refuse_together(
-        {"--grid": grid, "--sheet": sheet, "--interpolate": interpolate},
-        {"--seed": seed, "--seeds": seeds, "--interpolate": interpolate, "--latents": latents},
-        {"-n": count, "--seeds": seeds, "--interpolate": interpolate},
-        {"--sheet": sheet, "--latents": latents},
-        {"--latents": latents, "--save-latents": save_latents},
+        {"--grid": series.grid, "--sheet": series.sheet, "--interpolate": series.interpolate},
+        {
+            "--seed": series.seed,
+            "--seeds": series.seeds,
+            "--interpolate": series.interpolate,
+            "--latents": series.latents,
+        },
+        {"-n": count, "--seeds": series.seeds, "--interpolate": series.interpolate},
+        {"--sheet": series.sheet, "--latents": series.latents},
+        {"--latents": series.latents, "--save-latents": series.save_latents},
     )
-    if interpolate is None and not (frames is None and fps is None):
+    if series.interpolate is None and not (series.frames is None and series.fps is None):
         raise UsageError("--frames and --fps are for --interpolate")
-    if save_latents is not None and is_stdout(str(save_latents)):
+    if series.save_latents is not None and is_stdout(str(series.save_latents)):
         raise UsageError("latents are written to a file, not to a pipe")
 
     from genkit.cli.gallery import Gallery, find_target
@@ -253,54 +143,63 @@ def sample(
     from genkit.cli.recorder import Recorder
     from genkit.cli.shots import Wishes, make_plan
     from genkit.grid import upscale
-    from genkit.runtime import RuntimeOptions
     from genkit.tasks.sample import BATCH, Point, Sampler
 
     plan = make_plan(
         found.card,
         Wishes(
             count=count,
-            alone=grid is None and _is_one_file(output, streams.stdout.isatty() or preview),
+            alone=series.grid is None
+            and _is_one_file(output, streams.stdout.isatty() or written.preview),
             classes=tuple(classes or ()),
-            seed=seed,
-            seeds=seeds,
-            truncation=truncation,
-            grid=grid,
-            sheet=sheet,
-            interpolate=interpolate,
-            frames=frames,
-            latents=latents,
+            seed=series.seed,
+            seeds=series.seeds,
+            truncation=series.truncation,
+            grid=series.grid,
+            sheet=series.sheet,
+            interpolate=series.interpolate,
+            frames=series.frames,
+            latents=series.latents,
         ),
     )
-    target = find_target(output, kind, plan.layout, plan.count, streams=streams, shown=preview)
-    if json and target.folder is None and target.file is None:
+    target = find_target(
+        output, written.kind, plan.layout, plan.count, streams=streams, shown=written.preview
+    )
+    if written.json and target.folder is None and target.file is None:
         raise UsageError("--json tells of files", hint="add -o FILE or -o DIR")
-    files = [path for path in (target.file, save_latents) if path is not None]
-    refuse_targets(files, [] if latents is None else [latents])
+    files = [path for path in (target.file, series.save_latents) if path is not None]
+    refuse_targets(files, [] if series.latents is None else [series.latents])
     if len(files) == 2:
         refuse_targets(files[:1], files[1:])
     opened: list[Sampler] = []
-    size = BATCH if batch is None else batch
+    size = BATCH if written.batch is None else written.batch
     gallery = Gallery(
         streams=streams,
         target=target,
         recorder=Recorder(
-            model=made_by(found, ROLE, precision=precision, upscale=scale if scale > 1 else None),
+            model=made_by(
+                found,
+                found.card.role,
+                precision=runtime.precision,
+                upscale=written.scale if written.scale > 1 else None,
+            ),
             latent=latent,
             kind=target.kind,
-            quality=quality,
-            fps=FPS if fps is None else fps,
+            quality=written.quality,
+            fps=FPS if series.fps is None else series.fps,
             precision=lambda: opened[0].precision,
         ),
-        scale=scale,
+        scale=written.scale,
         batch=size,
-        overwrite=overwrite,
-        json=json,
-        shown=preview,
+        overwrite=written.overwrite,
+        json=written.json,
+        shown=written.preview,
     )
-    if save_latents is not None:
+    if series.save_latents is not None:
         noise = PlannedNoise(plan, latent.shape)
-        gallery.counts.failed += not keep_or_write(streams, save_latents, noise, overwrite)
+        gallery.counts.failed += not keep_or_write(
+            streams, series.save_latents, noise, written.overwrite
+        )
 
     def make(shots: Iterable[Shot]) -> Iterator[tuple[Shot, Pixels]]:
         waiting = iter(shots)
@@ -308,7 +207,7 @@ def sample(
         if first is None:  # all is there already
             return
         if not opened:
-            opened.append(Sampler(found, RuntimeOptions(device, precision, threads)))
+            opened.append(Sampler(found, runtime.options()))
             streams.note(f"{found.card.name} on {opened[0].runs_on}")
         begun: deque[Shot] = deque()
 
@@ -318,7 +217,7 @@ def sample(
                 yield Point(shot.noise(), shot.label, shot.truncation)
 
         for pixels in opened[0].run(points(), size):
-            yield begun.popleft(), upscale(pixels, scale)
+            yield begun.popleft(), upscale(pixels, written.scale)
 
     gallery.fill(plan, make)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,21 +21,19 @@ from genkit.cli.document_options import (
     RecursiveOption,
 )
 from genkit.cli.document_request import request_of, settings_digest
+from genkit.cli.groups import grouped
 from genkit.cli.language_pairs import find_for
 from genkit.cli.lines import open_input, read_windows
 from genkit.cli.options import (
-    DeviceOption,
     InputOption,
     JsonOption,
+    MessageOptions,
     ModelOption,
     OutputOption,
-    PrecisionOption,
-    QuietOption,
-    ThreadsOption,
-    VerboseOption,
-    streams_of,
+    RunOptions,
     text_option,
 )
+from genkit.cli.search_options import SearchOptions
 from genkit.cli.translated_lines import (
     Totals,
     as_json,
@@ -59,8 +57,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
+@grouped
 def translate(
     ctx: typer.Context,
+    *,
     texts: Annotated[
         list[str] | None,
         typer.Argument(
@@ -97,41 +97,7 @@ def translate(
             show_default=False,
         ),
     ] = None,
-    beam_size: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Hypotheses to follow at a time; 1 is quickest (greedy search)."
-        ),
-    ] = 4,
-    length_penalty: Annotated[
-        float,
-        typer.Option(
-            metavar="P",
-            help="Rank by log probability / length ** P: more favours longer translations.",
-        ),
-    ] = 0.6,
-    early_stopping: Annotated[
-        bool,
-        typer.Option(
-            help="Stop at as many complete hypotheses as beams, or search until none can be better."
-        ),
-    ] = False,
-    max_length: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Most tokens of a sentence's translation.",
-            show_default="3 x source + 20",
-        ),
-    ] = None,
-    no_repeat_ngram_size: Annotated[
-        int,
-        typer.Option(metavar="N", help="Never repeat N tokens in a sentence; 0 is off."),
-    ] = 0,
-    repetition_penalty: Annotated[
-        float,
-        typer.Option(metavar="P", help="Above 1, make tokens less probable that were used."),
-    ] = 1.0,
+    search: SearchOptions,
     prefix: Annotated[
         str,
         typer.Option(
@@ -171,14 +137,11 @@ def translate(
     batch_tokens: Annotated[
         int, typer.Option(metavar="N", help="Most source tokens of a batch, padding counted.")
     ] = 512,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
+    runtime: RunOptions,
     stats: Annotated[
         bool, typer.Option("--stats", help="Say at the end how much was done, and how fast.")
     ] = False,
-    quiet: QuietOption = 0,
-    verbose: VerboseOption = 0,
+    messages: MessageOptions,
 ) -> None:
     """Translate text, one line in and one line out, or documents.
 
@@ -208,7 +171,7 @@ def translate(
     was reached), doubtful (what --check warns of: a score or a length that is far off), lost
     (what was to be kept and was not) and error. Whatever does not apply is null.
     """
-    streams = streams_of(ctx, quiet, verbose)
+    streams = messages.streams(ctx)
     if texts == ["-"]:
         texts = None
     if texts and input_file is not None:
@@ -236,18 +199,12 @@ def translate(
 
         terms = Glossary.read(glossary)
     from genkit.decoding import Decoding
-    from genkit.runtime import RuntimeOptions
     from genkit.tasks.translate import Translator
     from genkit.text.spans import compile_patterns
 
     compile_patterns(tuple(protect or ()))  # a mistake is told before the model is loaded
     decoding = Decoding(
-        beam_size=beam_size,
-        length_penalty=length_penalty,
-        early_stopping=early_stopping,
-        max_length=max_length,
-        no_repeat_ngram_size=no_repeat_ngram_size,
-        repetition_penalty=repetition_penalty,
+        **asdict(search),
         n_best=n_best,
     )
     found = find_for(model, source, target)
@@ -258,7 +215,7 @@ def translate(
         call = open_when_needed(
             streams,
             found,
-            RuntimeOptions(device, precision, threads),
+            runtime.options(),
             decoding=decoding,
             to=target,
             scores=check,
@@ -268,7 +225,7 @@ def translate(
         )
         warnings = partial(warnings_of, check=check)
         work = DocumentWork(streams, call, terms, request.settings, totals.add, warnings)
-        others = (target, precision, terms, no_protect, protect)
+        others = (target, runtime.precision, terms, no_protect, protect)
         try:
             request.run(work, settings_digest(found, decoding, request, *others))
         finally:
@@ -278,7 +235,7 @@ def translate(
     write = as_json if json else as_rows if n_best > 1 else as_scored if scores else as_text
     with open_input(texts, input_file, streams) as (name, stream), streams.output(output) as out:
         reader = LineReader(stream)  # reads while the model is loaded
-        translator = Translator(found, RuntimeOptions(device, precision, threads))
+        translator = Translator(found, runtime.options())
         streams.note(f"{found.card.name} on {translator.runs_on}")
         if stream.isatty():
             streams.tell("type a line and Enter; Ctrl-D ends")

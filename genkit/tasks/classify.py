@@ -16,14 +16,14 @@ from genkit.images import Picture, composite
 from genkit.model import Model
 from genkit.pixels import Pixels, fit, resize, seen, to_bytes
 from genkit.runtime import RuntimeOptions, Session, open_session
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Classifier", "Guess", "overlay", "prepare", "rank"]
 
-ROLE, ATTENTION = "classify", "attention"
+ATTENTION = "attention"
 BATCH = 8
 TOP = 5
 TOO_LARGE = "does not fit into memory"
@@ -61,7 +61,7 @@ class Classifier(Closing):
         self.labels = self.spec.labels
         """What the classes are called, in the order of the model."""
         self._options = options
-        self._session = open_session(model, ROLE, options)
+        self._session = open_session(model, model.card.role, options)
         self._attention: Session | None = None
         self._opening = Lock()
 

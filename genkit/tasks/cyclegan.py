@@ -13,11 +13,10 @@ from genkit.images import Picture
 from genkit.model import Model
 from genkit.pixels import Pixels, pad, resize, tiled
 from genkit.runtime import RuntimeOptions, open_session
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 
 __all__ = ["SMALLEST_TILE", "PictureTranslator", "side_by_side"]
 
-ROLE = "generate"
 SMALLEST_TILE = 64
 OVERLAP = 8
 """A tile shares one part in so many of its side with the next."""
@@ -38,7 +37,7 @@ class PictureTranslator(Closing):
             raise TypeError(f"{model.card.name} is no model for pictures")
         self.model = model
         self._image = model.card.image
-        self._session = open_session(model, ROLE, options)
+        self._session = open_session(model, model.card.role, options)
 
     @property
     def runs_on(self) -> str:

@@ -15,12 +15,11 @@ from genkit.masked import Beams, Found, MaskedModel, Query
 from genkit.memory import TOO_LARGE, in_parts
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 from genkit.text import Tokenizer
 
 __all__ = ["Answer", "Filler", "Filling", "JointFilling", "JointFillings", "Likelihood"]
 
-ROLE = "fill"
 TOP = 5
 BEAMS = 8
 """Joint fillings that are followed at a time, at least."""
@@ -43,7 +42,7 @@ class Filler(Closing):
     """
 
     def __init__(self, model: Model, options: RuntimeOptions) -> None:
-        self._masked = MaskedModel(model, ROLE, options)
+        self._masked = MaskedModel(model, model.card.role, options)
         assert model.card.text is not None
         self.model = model
         self._tokenizer = Tokenizer(model.file(model.card.text.tokenizer.source))

@@ -13,7 +13,7 @@ from genkit.images import Picture, fill_hidden
 from genkit.model import Model
 from genkit.pixels import Pixels, Samples, pad, resize
 from genkit.runtime import RuntimeOptions, open_session
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Inpainter", "dilate", "threshold"]
 
-ROLE = "inpaint"
 HOLE = 255
 SMALLEST_MARGIN = 64
 """Pixels around a hole that the network sees, at least; a large hole has half its side."""
@@ -42,7 +41,7 @@ class Inpainter(Closing):
             raise TypeError(f"{model.card.name} is no model for pictures")
         self.model = model
         self._image = model.card.image
-        self._session = open_session(model, ROLE, options)
+        self._session = open_session(model, model.card.role, options)
 
     @property
     def runs_on(self) -> str:

@@ -16,7 +16,7 @@ from genkit.model import Model
 from genkit.noise import Noise, draw
 from genkit.pixels import Pixels
 from genkit.runtime import RuntimeOptions, open_session
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,6 @@ __all__ = [
     "label_of",
 ]
 
-ROLE = "generate"
 FEW = 64
 """Numbers of a picture that is too small to tell whether it should be black."""
 BATCH = 16
@@ -66,7 +65,7 @@ class Sampler(Closing):
         self.model = model
         self._latent = model.card.latent
         _check_inputs(model)
-        self._session = open_session(model, ROLE, options)
+        self._session = open_session(model, model.card.role, options)
 
     @property
     def runs_on(self) -> str:
@@ -161,7 +160,7 @@ def _check_inputs(model: Model) -> None:
         told.add("class")
     if latent.truncation in ("graph", "both"):
         told.add("truncation")
-    taken = {tensor.name for tensor in model.card.interface[ROLE].inputs}
+    taken = {tensor.name for tensor in model.card.interface[model.card.role].inputs}
     if taken != told:
         raise ModelError(
             f"{model.card.name} takes {', '.join(sorted(taken))}, but its card tells of "

@@ -18,7 +18,7 @@ from genkit.errors import InputError, UsageError
 from genkit.memory import TOO_LARGE, in_parts
 from genkit.model import Model
 from genkit.runtime import RuntimeOptions
-from genkit.session import Closing
+from genkit.runtime.session import Closing
 from genkit.tasks.translate_job import Job, Network, Settings, set_prefix
 from genkit.tasks.translations import Hypothesis, Translation
 from genkit.text import Tokenizer
@@ -28,7 +28,6 @@ from genkit.text.units import Plan
 
 __all__ = ["Hypothesis", "Translation", "Translator"]
 
-ROLE = "translate"
 OTHER_SCRIPTS = frozenset(
     "ab am ar as be bg bn bo ce cu cv dv dz el fa gu he hi hy ja ka kk km kn ko ky lo mk ml mn mr my "
     "ne or os pa ps ru sa sd si sr ta te tg th ti tt ug uk ur yi zh mul".split()
@@ -68,7 +67,7 @@ class Translator(Closing):
         self._source = self._target = Tokenizer(model.file(text.tokenizer.source))
         if text.tokenizer.target != text.tokenizer.source:
             self._target = Tokenizer(model.file(text.tokenizer.target))
-        self._decoder = Decoder(model, ROLE, options)
+        self._decoder = Decoder(model, model.card.role, options)
         # Leaves a translation room to be twice as long as its source.
         room = text.max_positions // 2 - bool(text.language_tokens)
         self.longest = Longest(min(text.longest or LONGEST, room), room)

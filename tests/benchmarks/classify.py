@@ -34,7 +34,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where helpers of the tests lie
 from vision_models import mend_torchvision
 
-from genkit.devices import bfloat16_units
+from genkit.runtime.devices import bfloat16_units
 
 Run = Callable[[Sequence[Path]], list[str]]
 """A batch of files to their labels."""

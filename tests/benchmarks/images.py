@@ -35,10 +35,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from genkit.devices import bfloat16_units, default_threads
 from genkit.model import find
-from genkit.openvino import import_quietly
 from genkit.pixels import Pixels
+from genkit.runtime.devices import bfloat16_units, default_threads
+from genkit.runtime.engines.openvino import import_quietly
 
 if TYPE_CHECKING:
     from torch import nn

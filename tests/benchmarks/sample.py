@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genkit.devices import default_threads
 from genkit.model import Model, find, open_model
 from genkit.noise import draw
 from genkit.pixels import Pixels
+from genkit.runtime.devices import default_threads
 from genkit.tasks.sample import BATCH, label_of
 
 if TYPE_CHECKING:

@@ -18,9 +18,11 @@ import typer
 from shell import Run, genkit, pipeline, process
 
 import genkit as package
-from genkit.cli.app import COMMANDS
 from genkit.cli.options import QuietOption, VerboseOption, streams_of
 from genkit.errors import GenkitWarning, InputError, ModelError, UsageError
+from genkit.registry import commands
+
+COMMANDS = {name: command.help for name, command in commands().items()}
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
 
@@ -62,6 +64,13 @@ class TestHelp:
         assert (run.code, run.err) == (0, "")
         first = run.out.split("\n\n")[1]
         assert " ".join(first.split()).startswith(COMMANDS[name].rstrip(".").split(",")[0])
+
+    def test_every_module_of_the_folder_with_an_application_is_a_command(self) -> None:
+        folder = Path(package.__file__).parent / "cli"
+        applications = {
+            path.stem for path in folder.glob("*.py") if "typer.Typer(" in path.read_text()
+        }
+        assert applications == {*COMMANDS, "app"}
 
     @pytest.mark.parametrize("arguments", [[], ["models"]])
     def test_no_command_is_answered_with_the_help_on_stderr(self, arguments: list[str]) -> None:

@@ -11,10 +11,11 @@ import pytest
 from shell import genkit, process
 
 import genkit as package
-from genkit import devices, runtime
 from genkit.cli import info
-from genkit.devices import Driver
 from genkit.errors import RuntimeUnavailableError
+from genkit.runtime import devices, library
+from genkit.runtime.devices import Driver
+from genkit.runtime.engines import cuda, openvino
 
 CURE = "pip install something"
 
@@ -31,8 +32,8 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     def install(usable: bool, reason: str, cure: str, *gpus: str) -> None:
         monkeypatch.setattr(devices, "probe_driver", lambda: Driver(gpus, reason))
-        monkeypatch.setattr(runtime, "cuda_status", lambda: (usable, reason, cure))
-        monkeypatch.setattr(runtime, "openvino_status", lambda: (False, "not installed", CURE))
+        monkeypatch.setattr(cuda, "status", lambda: (usable, reason, cure))
+        monkeypatch.setattr(openvino, "status", lambda: (False, "not installed", CURE))
 
     return install
 
@@ -72,7 +73,7 @@ def test_openvino_is_taken_for_bfloat16(
     taken: str,
 ) -> None:
     machine(False, "", "")
-    monkeypatch.setattr(runtime, "openvino_status", lambda: (True, "a reason", ""))
+    monkeypatch.setattr(openvino, "status", lambda: (True, "a reason", ""))
     monkeypatch.setattr(devices, "bfloat16_units", lambda: units)
     versions["onnxruntime-ep-openvino"] = "1.8"
     out = genkit("info").out
@@ -105,7 +106,7 @@ def test_works_without_onnxruntime(
     def missing() -> None:
         raise RuntimeUnavailableError("ONNX Runtime is not installed", hint=CURE)
 
-    monkeypatch.setattr(runtime, "onnxruntime", missing)
+    monkeypatch.setattr(library, "onnxruntime", missing)
     run = genkit("info")
     assert (run.code, run.err) == (0, "")
     assert "providers in this build: none\n" in run.out

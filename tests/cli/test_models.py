@@ -10,7 +10,7 @@ import folders
 import pytest
 from shell import TerminalOut, genkit
 
-from genkit.card_json import TASKS
+from genkit.registry import TASKS
 
 GRAPH = "translate.int8.onnx"
 KEYS = ["task", "name", "path", "precisions", "bytes", "tags", "description", "error"]

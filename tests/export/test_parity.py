@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from genkit.devices import default_threads
 from genkit.errors import InputError, ModelError
+from genkit.runtime.devices import default_threads
 from genkit_export.parity import Graph, check, distance, largest
 
 WEIGHTS = Path(__file__).parents[2] / "weights"

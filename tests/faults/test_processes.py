@@ -14,12 +14,13 @@ import shouting_model
 from shell import python
 
 import genkit
-from genkit import library_output, runtime
-from genkit.devices import CPU
+from genkit import library_output
 from genkit.errors import RuntimeUnavailableError
 from genkit.library_output import hushed, own_process
 from genkit.once import once
-from genkit.session import Session, Workers
+from genkit.runtime import library
+from genkit.runtime.devices import CPU
+from genkit.runtime.session import Session, Workers
 from genkit.streams import captured_output
 
 posix = pytest.mark.skipif(os.name != "posix", reason="descriptors and forks of POSIX")
@@ -77,7 +78,7 @@ class TestStreams:
             pytest.fail("the descriptors belong to the program")
 
         monkeypatch.setattr(library_output, "captured_output", never)
-        runtime.onnxruntime.cache_clear()
+        library.onnxruntime.cache_clear()
         with genkit.load("translate", str(shout)) as translate:
             assert translate(["hello"]) == ["HELLO"]
         with hushed() as caught:
@@ -123,7 +124,7 @@ class TestStreams:
         )
         code = (
             "import sys; sys.path.insert(0, sys.argv[1])\n"
-            "from genkit.openvino import import_quietly\n"
+            "from genkit.runtime.engines.openvino import import_quietly\n"
             "hooks = list(sys.meta_path)\n"
             "print(import_quietly().found, sys.meta_path == hooks)"
         )
@@ -252,7 +253,7 @@ sys.exit(status)
     def test_threads_are_made_anew(self) -> None:
         code = (
             "import os, sys\n"
-            "from genkit.session import Workers\n"
+            "from genkit.runtime.session import Workers\n"
             "workers = Workers(2)\n"
             "assert workers.submit(abs, -1).result() == 1\n"
             "child = os.fork()\n"

@@ -9,7 +9,8 @@ from typing import Any
 
 import typer
 
-from genkit.cli.app import COMMANDS, app
+from genkit.cli.app import app
+from genkit.registry import commands
 
 __all__ = ["commands", "names", "reference"]
 
@@ -54,7 +55,9 @@ def reference(_path: Path, line: str) -> str:
 
 def commands(_path: Path, _rest: str) -> str:
     """A row for each command: its page and its line in ``genkit --help``."""
-    rows = [f"| [`genkit {name}`]({name}.md) | {text} |" for name, text in COMMANDS.items()]
+    rows = [
+        f"| [`genkit {name}`]({name}.md) | {command.help} |" for name, command in commands().items()
+    ]
     return "\n".join(["| command | |", "|---|---|", *rows])
 
 

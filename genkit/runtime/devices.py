@@ -15,10 +15,10 @@ from pathlib import Path
 
 from genkit.errors import UsageError
 from genkit.once import once
+from genkit.runtime.engines import ENGINES, spellings
 
 __all__ = [
     "CPU",
-    "OPENVINO",
     "Device",
     "Driver",
     "bfloat16_units",
@@ -42,11 +42,10 @@ class Device:
     index: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.index}" if self.kind == "cuda" else self.kind
+        return f"{self.kind}:{self.index}" if ENGINES[self.kind].numbered else self.kind
 
 
 CPU = Device("cpu")
-OPENVINO = Device("openvino")
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,12 @@ def parse_device(text: str) -> Device | None:
     """What ``--device`` names; None for ``auto``. Raises UsageError."""
     if text == "auto":
         return None
-    match = re.fullmatch(r"cpu|openvino|cuda(?::(\d+))?", text)
-    if match is None:
-        raise UsageError(
-            f"unknown device {text!r}", hint="one of: auto, cpu, cuda, cuda:N, openvino"
-        )
-    return Device("cuda", int(match[1] or 0)) if text.startswith("cuda") else Device(text)
+    kind, colon, index = text.partition(":")
+    row = ENGINES.get(kind)
+    if row is None or (colon and not (row.numbered and re.fullmatch(r"\d+", index))):
+        hint = f"one of: {', '.join(spellings('{0}, {0}:N'))}"
+        raise UsageError(f"unknown device {text!r}", hint=hint)
+    return Device(kind, int(index or 0))
 
 
 @once

@@ -4,7 +4,7 @@ kernels cannot.
 It comes as a provider for ONNX Runtime, a library of its own that is registered with it. The
 provider's release 1.8 serves Intel's processors only, by a look at their vendor; on others
 OpenVINO's own package is used, where it is installed. Both hold the same kernels. The module
-``onnxruntime`` is passed in, for genkit.runtime alone imports it.
+``onnxruntime`` is passed in, for genkit.runtime.library alone imports it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,34 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
-from genkit.errors import first_line
+from genkit.card import Card
+from genkit.errors import RuntimeUnavailableError, first_line
 from genkit.library_output import hushed
 from genkit.once import once
+from genkit.runtime import devices, library
+from genkit.runtime.devices import Device
+from genkit.runtime.engines.protocol import Order, Status
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Engine", "find_engine", "import_quietly", "open_graph"]
+__all__ = [
+    "COMPLAINT",
+    "CURE",
+    "REOPENS",
+    "Way",
+    "check",
+    "find_engine",
+    "import_quietly",
+    "open",
+    "open_graph",
+    "precisions",
+    "status",
+    "suits",
+]
 
+REOPENS = False
+COMPLAINT, CURE = "OpenVINO is not used", ""
 PROVIDER = "OpenVINOExecutionProvider"
 PROVIDER_PACKAGE = "onnxruntime_ep_openvino"
 OWN_PACKAGE = "openvino"
@@ -36,7 +55,53 @@ INSTALL = "pip install 'genkit-onnx[openvino]' for Intel's processors, openvino 
 PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
-class Engine(Protocol):
+def status() -> Status:
+    """See protocol.Engine."""
+    way, reason, cure = find_engine(library.onnxruntime())
+    if way is None:
+        return Status(False, reason, cure)
+    units = {True: "has", False: "has no", None: "may have"}[devices.bfloat16_units()]
+    return Status(True, f"by {way.name}; the processor {units} bfloat16 units", "")
+
+
+def check(device: Device) -> None:
+    """See protocol.Engine."""
+    way, cause, cure = find_engine(library.onnxruntime())
+    if way is None:
+        raise RuntimeUnavailableError(
+            f"cannot use OpenVINO: {cause}", hint=f"{cure}; or use --device cpu"
+        )
+
+
+def precisions(card: Card, role: str) -> tuple[str, ...]:
+    """See protocol.Engine. bf16 is none on a processor without units for it."""
+    found = card.precisions(role, "openvino")
+    if devices.bfloat16_units() is False:
+        return tuple(precision for precision in found if precision != "bf16")
+    return found
+
+
+def suits(card: Card, role: str, precision: str) -> tuple[bool, str]:
+    """See protocol.Engine. It is taken for pictures in bfloat16, and missed by nobody."""
+    wanted = precision
+    if wanted == "auto":
+        wanted = card.default_precision.get("openvino", "fp32")
+    takes = (
+        wanted == "bf16"
+        and wanted in card.precisions(role, "openvino")
+        and devices.bfloat16_units() is True
+        and find_engine(library.onnxruntime())[0] is not None
+    )
+    return takes, "for pictures in bfloat16" if takes else ""
+
+
+def open(order: Order) -> tuple[Any, str]:  # noqa: A001
+    """See protocol.Engine. Every precision is computed from the fp32 graph."""
+    path = order.model.graph(order.role, "fp32")
+    return open_graph(library.onnxruntime(), path, order.settings(), order.precision)
+
+
+class Way(Protocol):
     """A way to OpenVINO."""
 
     name: str
@@ -94,7 +159,7 @@ class _Named:
 
 
 @once
-def find_engine(ort: Any) -> tuple[Engine | None, str, str]:
+def find_engine(ort: Any) -> tuple[Way | None, str, str]:
     """The way to OpenVINO on this machine; or None, why there is none, and the cure.
 
     The provider is registered within about 20 ms, the package is imported within 150.
@@ -116,7 +181,7 @@ def find_engine(ort: Any) -> tuple[Engine | None, str, str]:
     return None, reason, cure
 
 
-def _find_provider(ort: Any) -> Engine | None:
+def _find_provider(ort: Any) -> Way | None:
     library = import_module(PROVIDER_PACKAGE).get_library_path()
     ort.register_execution_provider_library("OpenVINO", library)
     for device in ort.get_ep_devices():
@@ -125,7 +190,7 @@ def _find_provider(ort: Any) -> Engine | None:
     return None
 
 
-def _find_package(_: Any) -> Engine:
+def _find_package(_: Any) -> Way:
     return Package(import_quietly().Core())
 
 

@@ -12,8 +12,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from genkit.devices import Device
 from genkit.errors import InputError, RuntimeUnavailableError, first_line
+from genkit.runtime import library
+from genkit.runtime.devices import Device
 
 if TYPE_CHECKING:
     from typing import Self
@@ -108,10 +109,8 @@ class Session(Closing):
         After a run that failed for want of memory ONNX Runtime keeps all that it had got. Whoever
         goes on with less calls this first, with the smallest feeds that the graph takes.
         """
-        from genkit.runtime import LOG_NOTHING, onnxruntime  # which itself has sessions
-
-        options = onnxruntime().RunOptions()
-        options.log_severity_level = LOG_NOTHING
+        options = library.onnxruntime().RunOptions()
+        options.log_severity_level = library.LOG_NOTHING
         kind, _, index = self.device.partition(":")
         arenas = "cpu:0" if kind != "cuda" else f"cpu:0;gpu:{index or 0}"
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", arenas)
