@@ -10,7 +10,6 @@ from typing import Any
 import typer
 
 from genkit.cli.app import app
-from genkit.registry import commands
 
 __all__ = ["commands", "names", "reference"]
 
