@@ -15,6 +15,7 @@ from genkit.errors import InputError, UsageError
 from genkit.streams import Streams
 
 if TYPE_CHECKING:
+    from genkit.cli.document_options import DocumentOptions
     from genkit.cli.translate_documents import DocumentWork
     from genkit.decoding import Decoding
     from genkit.documents.formats import Format
@@ -71,13 +72,7 @@ def request_of(
     texts: Sequence[str] | None,
     input_file: Path | None,
     output: Path | None,
-    *,
-    recursive: bool,
-    kind: str | None,
-    paragraphs: bool,
-    overwrite: bool,
-    fuzzy: bool,
-    encoding: str | None,
+    options: DocumentOptions,
 ) -> DocumentRequest | None:
     """The documents that the arguments ask for; None if they are lines of text.
 
@@ -85,10 +80,10 @@ def request_of(
     installed.
     """
     if not (
-        recursive
-        or kind is not None
-        or paragraphs
-        or encoding
+        options.recursive
+        or options.format is not None
+        or options.paragraphs
+        or options.encoding
         or input_file
         or any("." in t for t in texts or ())
     ):
@@ -96,26 +91,26 @@ def request_of(
     from genkit.documents.formats import FORMATS, format_of, parse_format
 
     settings: dict[str, bool | str | None] = {
-        "paragraphs": paragraphs,
-        "overwrite": overwrite,
-        "fuzzy": fuzzy,
+        "paragraphs": options.paragraphs,
+        "overwrite": options.overwrite,
+        "fuzzy": options.fuzzy,
     }
-    if encoding is not None:
+    if options.encoding is not None:
         from genkit.documents.recoding import encoding_named
 
-        settings["encoding"] = encoding_named(encoding)
-    forced = None if kind is None else parse_format(kind)
+        settings["encoding"] = encoding_named(options.encoding)
+    forced = None if options.format is None else parse_format(options.format)
     if output is not None and str(output) == "-":
         output = None
     if input_file is not None and str(input_file) == "-":
         input_file = None
-    if recursive:
+    if options.recursive:
         named = (*(texts or ()), *([str(input_file)] if input_file is not None else ()))
         return DocumentRequest(named, None, None, forced, output, settings)
     if input_file is not None and input_file.is_dir():
         raise UsageError(f"{input_file} is a folder", hint=f"-r {input_file} -o FOLDER")
     found = forced or (format_of(input_file) if input_file is not None else None) or FORMATS["text"]
-    if found.name == "text" and not paragraphs and encoding is None:
+    if found.name == "text" and not options.paragraphs and options.encoding is None:
         _hint_at_files(streams, texts)
         return None
     if output is not None and output.is_dir():

@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genkit.cli.document_options import (
-    DocumentFormatOption,
-    EncodingOption,
-    FuzzyOption,
-    GlossaryOption,
-    OverwriteOption,
-    ParagraphsOption,
-    RecursiveOption,
-)
+from genkit.cli.document_options import DocumentOptions
 from genkit.cli.document_request import request_of, settings_digest
 from genkit.cli.groups import grouped
 from genkit.cli.language_pairs import find_for
@@ -71,13 +63,7 @@ def translate(
     ] = None,
     input_file: InputOption = None,
     output: OutputOption = None,
-    recursive: RecursiveOption = False,
-    format: DocumentFormatOption = None,  # noqa: A002 - the option's name
-    encoding: EncodingOption = None,
-    paragraphs: ParagraphsOption = False,
-    glossary: GlossaryOption = None,
-    overwrite: OverwriteOption = False,
-    fuzzy: FuzzyOption = True,
+    documents: DocumentOptions,
     model: ModelOption = None,
     source: Annotated[
         str | None,
@@ -176,28 +162,17 @@ def translate(
         texts = None
     if texts and input_file is not None:
         raise UsageError("both TEXT and --input are given", hint="leave one of them out")
-    request = request_of(
-        streams,
-        texts,
-        input_file,
-        output,
-        recursive=recursive,
-        kind=format,
-        paragraphs=paragraphs,
-        overwrite=overwrite,
-        fuzzy=fuzzy,
-        encoding=encoding,
-    )
+    request = request_of(streams, texts, input_file, output, documents)
     if request is not None and (json or scores or n_best > 1 or prefix):
         raise UsageError(
             "--json, --scores, --n-best and --prefix are for lines, not for documents",
             hint="--format text reads any file as lines",
         )
     terms = None
-    if glossary is not None:
+    if documents.glossary is not None:
         from genkit.documents.glossary import Glossary
 
-        terms = Glossary.read(glossary)
+        terms = Glossary.read(documents.glossary)
     from genkit.decoding import Decoding
     from genkit.tasks.translate import Translator
     from genkit.text.spans import compile_patterns

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from genkit import registry
 from genkit.cli.app import app
 
 __all__ = ["commands", "names", "reference"]
@@ -55,7 +56,8 @@ def reference(_path: Path, line: str) -> str:
 def commands(_path: Path, _rest: str) -> str:
     """A row for each command: its page and its line in ``genkit --help``."""
     rows = [
-        f"| [`genkit {name}`]({name}.md) | {command.help} |" for name, command in commands().items()
+        f"| [`genkit {name}`]({name}.md) | {command.help} |"
+        for name, command in registry.commands().items()
     ]
     return "\n".join(["| command | |", "|---|---|", *rows])
 
