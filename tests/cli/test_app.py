@@ -74,6 +74,7 @@ class TestHelp:
             "document_records",
             "document_request",
             "gallery",
+            "holes",
             "inputs",
             "latents",
             "lines",
@@ -84,6 +85,7 @@ class TestHelp:
             "recorder",
             "rows",
             "shots",
+            "subject",
             "translate_documents",
             "translated_lines",
         }
@@ -237,7 +239,7 @@ class TestClosedPipes:
             pytest.skip("needs /dev/full")
         for arguments in ("--version", f"translate --model {shout} hello"):
             run = pipeline(f"genkit {arguments} > /dev/full")
-            assert run == (1, "", "genkit: [Errno 28] No space left on device\n")
+            assert run == (1, "", "genkit: standard output: No space left on device\n")
 
 
 class TestErrors:
