@@ -79,6 +79,7 @@ class TestHelp:
             "latents",
             "lines",
             "looks",
+            "masks",
             "options",
             "pictures",
             "pipeline",
