@@ -229,11 +229,10 @@ def captured_output() -> Iterator[Callable[[], str]]:
     block is given a function that returns what was caught so far.
 
     The streams are those of the whole process: one block runs at a time (or within another, in
-    the same thread), and what other threads write meanwhile is caught as well.
+    the same thread), and what other threads write meanwhile is caught as well. Where nothing can
+    be written to, neither memory nor a temporary folder, what is caught is lost.
     """
-    import tempfile
-
-    with _capturing, tempfile.TemporaryFile(buffering=0) as sink:
+    with _capturing, _sink() as sink:
 
         def caught() -> str:
             flush_c()
@@ -254,6 +253,24 @@ def captured_output() -> Iterator[Callable[[], str]]:
             for descriptor, copy in saved.items():
                 os.dup2(copy, descriptor)
                 os.close(copy)
+
+
+def _sink() -> io.FileIO:
+    """A file without a name: in memory where the system has such files, so that no temporary
+    folder is needed (a container may have none that can be written to).
+    """
+    with suppress(OSError):
+        if sys.platform == "linux":
+            return io.FileIO(os.memfd_create(PROGRAM), "r+")
+    import tempfile
+
+    try:
+        opened, name = tempfile.mkstemp()
+    except OSError:
+        return io.FileIO(os.devnull, "r+")
+    with suppress(OSError):  # Windows removes no file that is open
+        Path(name).unlink()
+    return io.FileIO(opened, "r+")
 
 
 class _Closed(io.RawIOBase):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genkit.errors import InputError, UsageError, first_line
+from genkit.errors import GenkitWarning, InputError, UsageError, first_line
 
 from .read import CONFIG, WEIGHTS
 
@@ -91,7 +91,7 @@ def fetch(repository: Repository) -> Path:
             raise InputError(problem, hint="it is not in the cache either") from error
         warnings.warn(
             f"{problem}; its files in the cache are taken (HF_HUB_OFFLINE=1 does so at once)",
-            RuntimeWarning,
+            GenkitWarning,
             stacklevel=2,
         )
     return folder if weights in WEIGHTS and not repository.file else folder / weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 import traceback
@@ -17,12 +18,17 @@ from typer.core import TyperGroup
 
 from genkit import __version__
 from genkit.cli.options import require_subcommand
+from genkit.cli.subject import subject
 from genkit.errors import ExitCode, GenkitError, GenkitWarning, UsageError
 from genkit.library_output import own_process
 from genkit.registry import commands
 from genkit.streams import Streams, printable
 
 __all__ = ["app", "main"]
+
+
+UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write raises, and little else does."""
 
 
 class LazyCommands(TyperGroup):
@@ -99,8 +105,8 @@ def main(args: Sequence[str] | None = None, streams: Streams | None = None) -> i
     arguments = list(sys.argv[1:] if args is None else args)
     streams = Streams.of_process() if streams is None else streams
     with own_process(), warnings.catch_warnings():
-        warnings.simplefilter("default", GenkitWarning)
-        warnings.showwarning = partial(_show_warning, streams)
+        warnings.simplefilter("always", GenkitWarning)
+        warnings.showwarning = partial(_show_warning, streams, set())
         try:
             code = _run(arguments, streams)
             streams.flush()
@@ -111,7 +117,10 @@ def main(args: Sequence[str] | None = None, streams: Streams | None = None) -> i
             if error.errno is None:  # not of the system
                 raise
             _show_origin(streams)
-            streams.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            # A file has its name in its errors; standard output has none.
+            name = error.filename or ("standard output" if error.errno in UNWRITTEN else None)
+            reason = error.strerror or str(error)
+            streams.error(f"{name}: {reason}" if name else reason)
             streams.discard()
             return ExitCode.INPUT_FAILED
         except MemoryError:
@@ -163,10 +172,21 @@ def _show_origin(streams: Streams) -> None:
 
 
 def _show_warning(
-    streams: Streams, message: Warning | str, category: type[Warning], *_: object, **__: object
+    streams: Streams,
+    said: set[str],
+    message: Warning | str,
+    category: type[Warning],
+    *_: object,
+    **__: object,
 ) -> None:
-    """Say a warning of ours; one of a library is for those who look for a bug."""
+    """Say a warning of ours, once of each item; one of a library is for those who look for a
+    bug.
+    """
     if issubclass(category, GenkitWarning):
-        streams.warn(str(message))
+        item = subject.get()
+        text = f"{item}: {message}" if item else str(message)
+        if text not in said:
+            said.add(text)
+            streams.warn(text)
     elif streams.verbosity >= 2:
         streams.warn(f"{category.__name__}: {message}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING
 from genkit.cli.pictures import read_bytes
 from genkit.errors import InputError, UsageError
 from genkit.files import READABLE, Source
+from genkit.once import once
 from genkit.targets import Job
 
 if TYPE_CHECKING:
     from genkit.pixels import Samples
 
-__all__ = ["Mask", "mask_for", "read_mask", "stamp_of", "without_masks"]
+__all__ = ["Mask", "mask_bytes", "mask_for", "read_mask", "stamp_of", "without_masks"]
 
 Stamp = tuple[int, int, int]
 APART = "put masks into a folder of their own, each with the name of its picture"
@@ -44,7 +46,7 @@ def read_mask(path: Path, invert: bool, stamp: Stamp | None = None) -> Mask:
     from genkit.images import decode
 
     try:
-        picture = decode(read_bytes(path))
+        picture = decode(mask_bytes(path))
     except InputError as error:
         text = error.message if error.message.startswith(str(path)) else f"{path} {error.message}"
         raise InputError(f"its mask {text}", hint=error.hint) from error
@@ -58,6 +60,20 @@ def read_mask(path: Path, invert: bool, stamp: Stamp | None = None) -> Mask:
         return Mask(path, brightness, False)
     seen = brightness.astype(np.float32) * picture.alpha / most
     return Mask(path, np.rint(seen).astype(brightness.dtype), not (picture.alpha == most).all())
+
+
+def mask_bytes(path: Path) -> bytes:
+    """What a mask file holds. A pipe, ``<(...)``, is read once and remembered, for masks are
+    hashed as well as looked at. Raises InputError, which names it.
+    """
+    try:
+        plain = stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):  # reading it will say why
+        plain = True
+    return read_bytes(path) if plain else _piped(path)
+
+
+_piped = once(read_bytes)
 
 
 def stamp_of(path: Path) -> Stamp | None:

@@ -18,6 +18,7 @@ from genkit.cli.inputs import (
     read_source,
 )
 from genkit.cli.pipeline import AHEAD, THREADS, Finished, Steps, run_items
+from genkit.cli.subject import working_on
 from genkit.errors import ExitCode, InputError, UsageError
 from genkit.files import PIPE, Source
 from genkit.provenance import Record, differences, embed, hash_of, read_record
@@ -108,6 +109,7 @@ class DifferentError(InputError):
 class _Ready(Generic[Loaded]):
     """An image that can be run."""
 
+    job: Job
     loaded: Loaded
     record: Record | None
 
@@ -142,7 +144,12 @@ def run_jobs(streams: Streams, jobs: Sequence[Job], work: Work[Loaded], batch: B
                 record["strip_metadata"] = True
         if job.target is not None and not batch.overwrite and is_there(job.target):
             return Finished(kept_or_refused(job.target, record))
-        return _Ready(work.load(job.source, data), record)
+        return _Ready(job, work.load(job.source, data), record)
+
+    def run_one(ready: _Ready[Loaded]) -> Picture:
+        run = opened()
+        with working_on(ready.job):
+            return run(ready.loaded)
 
     def save(job: Job, ready: _Ready[Loaded], picture: Picture) -> Saved | Kept:
         record = ready.record
@@ -156,7 +163,7 @@ def run_jobs(streams: Streams, jobs: Sequence[Job], work: Work[Loaded], batch: B
             jobs,
             Steps(
                 load=load,
-                run=lambda ready: [opened()(one.loaded) for one in ready],
+                run=lambda batch: [run_one(ready) for ready in batch],
                 save=save,
                 report=report.done,
                 pipe=lambda job: streams.stdin.read() if job.source.path is None else None,

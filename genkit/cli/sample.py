@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,7 +43,7 @@ class SampleCommand(TyperCommand):
 
 
 def _with_grid_sizes(arguments: Sequence[str]) -> Iterator[str]:
-    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for argument, following in pairwise([*arguments, "-"]):
         # There are no arguments but options: what follows and is none is the size.
         bare = argument == "--grid" and following.startswith("-")
         yield "--grid=auto" if bare else argument

@@ -22,6 +22,7 @@ from genkit.documents.markdown_inline import Inline, Unplaced, find_cuts, shape
 from genkit.documents.run import Cut
 from genkit.documents.segment import Markup, Piece, Segment
 from genkit.documents.source import Edit, SourceDocument, Writer, decode, line_of, line_starts
+from genkit.errors import GenkitWarning
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -75,7 +76,7 @@ class MarkdownDocument(SourceDocument):
         if len(places) == 1:
             line = self.segments[places.start].line
             message = f"line {line}: left as it is, for it would be another block"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            warnings.warn(message, GenkitWarning, stacklevel=2)
             return
         middle = places.start + len(places) // 2
         self._settle(kept, wanted, range(places.start, middle))

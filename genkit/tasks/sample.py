@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genkit.errors import InputError, ModelError, UsageError
+from genkit.errors import GenkitWarning, InputError, ModelError, UsageError
 from genkit.model import Model
 from genkit.noise import Noise, draw
 from genkit.pixels import Pixels
@@ -145,7 +145,7 @@ class Sampler(Closing):
         if any(one.size > FEW and not one.any() for one in made):
             warnings.warn(
                 f"{self.model.card.name} made a picture that is all black: its weights may be broken",
-                RuntimeWarning,
+                GenkitWarning,
                 stacklevel=2,
             )
         return made

@@ -221,7 +221,7 @@ class TestClosedPipes:
             pytest.skip("needs /dev/full")
         for arguments in ("--version", f"translate --model {shout} hello"):
             run = pipeline(f"genkit {arguments} > /dev/full")
-            assert run == (1, "", "genkit: [Errno 28] No space left on device\n")
+            assert run == (1, "", "genkit: standard output: No space left on device\n")
 
 
 class TestErrors:
