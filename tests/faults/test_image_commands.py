@@ -310,9 +310,7 @@ class TestInputsMasksAndResults:
             Path(f"in/masks/{name}.png").write_bytes(encode(Picture(mask), "png"))
         done = run("inpaint", "-r", "in", "--mask", "in/masks", "-o", "in/out")
         assert done.code == 0
-        assert done.err == (
-            "genkit: 3 of the inputs are masks, and not filled: in/masks/a.png ...\n"
-        )
+        assert done.err == ("genkit: in/masks/a.png and 2 more are masks, and not filled\n")
         assert sorted(path.name for path in Path("in/out").iterdir()) == RESULTS["inpaint"]
         Path("in/mask.png").write_bytes(Path("in/masks/a.png").read_bytes())
         assert run("inpaint", "in", "--mask", "in/mask.png", "-o", "out").code == 0
