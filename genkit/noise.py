@@ -6,6 +6,7 @@ is truncated where it goes into the graph.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
@@ -80,7 +81,11 @@ def read_latents(path: Path, shape: tuple[int, ...]) -> NDArray[np.floating]:
     An array of the shape alone is one latent. Raises InputError for what is no such array.
     """
     try:
-        latents: NDArray[np.floating] = np.lib.format.open_memmap(path, mode="r")
+        latents: NDArray[np.floating]
+        if path.is_file():
+            latents = np.lib.format.open_memmap(path, mode="r")
+        else:  # a pipe, <(...), is read once and from its beginning
+            latents = np.lib.format.read_array(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # another kind of file, one cut short, or Python objects

@@ -51,7 +51,7 @@ CARRIERS: Mapping[str, Sequence[str]] = {
 AND = {"en": " and ", "de": " und ", "fr": " et "}
 ENOUGH = 0.7
 """A family of which less is copied is no use."""
-LIMITS = (24, 28, 32, 40, 48, 64, 96)
+LIMITS = (40, 48, 64, 96)
 TOLERANCE = 1.0
 """Points of chrF that a longer limit may cost: what is cut loses what it has to do with the rest."""
 MOST_JOINED = 6

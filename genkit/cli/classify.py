@@ -230,6 +230,8 @@ def _read_labels(path: Path) -> tuple[str, ...]:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8") from error
+    if not text.strip():
+        raise UsageError(f"{path} is empty")
     labels = tuple(line.strip() for line in text.rstrip().split("\n"))
     if not all(labels):
         raise UsageError(f"{path} has a blank line between its labels")

@@ -149,3 +149,33 @@ def test_a_folder_with_many_images_and_a_broken_one(
     rows = [row.split("\t")[-1] for row in done.out.splitlines()]
     assert rows == [f"in/{i:03}.png" for i in range(300) if i != 150]
     assert done.err.count("\n") == 1 and done.err.startswith("genkit: in/150.png: ")
+
+
+@posix
+def test_latents_from_a_process(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = noise_model.write_model(models / "sample" / "noise", truncation="both")
+    monkeypatch.chdir(tmp_path)
+    common = f"genkit sample --device cpu --model {model}"
+    done = pipeline(
+        f"{common} -n 2 --save-latents z.npy -o a/ && {common} --latents z.npy -o b/ && "
+        f"{common} --latents <(cat z.npy) -o c/"
+    )
+    assert (done.code, done.err) == (0, "")
+    read, piped = (
+        [decode(path.read_bytes()).pixels for path in sorted(Path(name).iterdir())] for name in "bc"
+    )
+    assert len(piped) == 2
+    np.testing.assert_array_equal(piped, read)
+
+
+def test_labels_that_are_none(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colour_model.write_model(models / "classify" / "colours")
+    monkeypatch.chdir(tmp_path)
+    image("a.png")
+    Path("labels.txt").touch()
+    done = genkit("classify", "a.png", "--labels", "labels.txt", "--device", "cpu")
+    assert done == (2, "", "genkit: labels.txt is empty\n")
