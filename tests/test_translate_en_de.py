@@ -22,12 +22,15 @@ from genkit.decoding import Decoding, Sentence
 from genkit.model import open_model, verify
 from genkit.tasks.translate import Translator
 
-EVERYDAY = [
-    line.split("\t")
-    for line in (Path(__file__).parent / "data" / "everyday.tsv")
-    .read_text(encoding="utf-8")
-    .splitlines()
-]
+
+def accepted(name: str) -> list[list[str]]:
+    """Rows of a text and its accepted translations."""
+    path = Path(__file__).parent / "data" / name
+    return [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+EVERYDAY = accepted("everyday.tsv")
+PHRASES = accepted("phrases.en-de.tsv")
 SOURCES = [row[0] for row in EVERYDAY]
 LONGER = [
     "A man in a blue shirt is standing on a ladder cleaning a window.",
@@ -53,11 +56,22 @@ def test_the_folder_is_whole() -> None:
     assert sum(path.stat().st_size for path in EN_DE.iterdir()) < 60e6
 
 
-def test_at_least_forty_of_fifty_everyday_sentences(translator: Translator) -> None:
-    found = translator(SOURCES)
-    matches = sum(text in row[1:] for text, row in zip(found, EVERYDAY, strict=True))
-    assert len(EVERYDAY) == 50
-    assert matches >= 40
+@pytest.mark.parametrize(("rows", "count", "least"), [(EVERYDAY, 50, 44), (PHRASES, 100, 76)])
+def test_everyday_language(
+    translator: Translator, rows: list[list[str]], count: int, least: int
+) -> None:
+    found = translator([row[0] for row in rows])
+    assert len(rows) == count
+    assert sum(text in row[1:] for text, row in zip(found, rows, strict=True)) >= least
+
+
+def test_the_first_things_that_people_type(translator: Translator) -> None:
+    wanted = {
+        "Hello.": "Hallo.", "Good morning.": "Guten Morgen.", "How are you?": "Wie geht es dir?",
+        "Yes.": "Ja.", "No.": "Nein.", "Thank you very much.": "Vielen Dank.",
+        "Cancel": "Abbrechen", "File not found": "Datei nicht gefunden",
+    }  # fmt: skip
+    assert dict(zip(wanted, translator(list(wanted)), strict=True)) == wanted
 
 
 def test_the_command_keeps_lines(models: Path) -> None:
