@@ -154,10 +154,9 @@ def test_a_command_alone_runs_in_the_folder_of_the_page() -> None:
 
 
 def test_help_text_is_not_taken_for_markup(tmp_path: Path) -> None:
-    assert "*[default: (all that the process may use); x&gt;=1]*" in options.reference(
-        tmp_path, "fill"
-    )
-    assert "**`-h, --help`**" in options.reference(tmp_path, "fill")
+    text = options.reference(tmp_path, "fill")
+    assert "default: (all that the process may use); x&gt;=1]*" in text
+    assert "**`-h, --help`**" in text
 
 
 def test_an_unknown_generator_and_a_lost_section_are_errors() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 from genkit.card import Doubt
@@ -121,11 +122,11 @@ class Job:
         begun = []
         decoding = self.settings.decoding
         every = replace(decoding, n_best=decoding.beam_size)
-        for chosen, settings, scores in (
-            # Of several too, for different tokens can spell the same text.
-            (plain, every if decoding.n_best > 1 else decoding, self.settings.scores),
-            (guarded, every, True),
-        ):
+        groups = [(plain, decoding, self.settings.scores), (guarded, every, True)]
+        if decoding.beam_size > 1 and (guarded or decoding.n_best > 1):
+            # Beams have scores anyway, and of several hypotheses some can be spelled alike.
+            groups = [(plain + guarded, every, True)]
+        for chosen, settings, scores in groups:
             if chosen:
                 search = self._network.decoder.search(
                     (sentence for _, sentence in chosen),
@@ -158,11 +159,16 @@ class Job:
 
     def _take(self, units: list[tuple[Unit, Sentence]], found: dict[Sentence, Found]) -> list[Unit]:
         """Keep what was found for each unit; those whose spans are not all there are returned."""
-        rows = [row for result in found.values() for row in result.hypotheses]
-        texts = iter(self._network.target.decode(rows))
-        decoded = {
-            sentence: [next(texts) for _ in result.hypotheses] for sentence, result in found.items()
+        # Of a plain sentence the best one is enough, unless more were asked for.
+        most = {
+            sentence: None
+            if unit.is_guarded or unit.is_rival or self.settings.decoding.n_best > 1
+            else 1
+            for unit, sentence in units
         }
+        wanted = {s: result.hypotheses[: most[s]] for s, result in found.items()}
+        texts = iter(self._network.target.decode(list(chain(*wanted.values()))))
+        decoded = {sentence: [next(texts) for _ in rows] for sentence, rows in wanted.items()}
         between = {unit: decoded[sentence] for unit, sentence in units if unit.is_inner}
         refused = []
         means: dict[Unit, float] = {}
@@ -202,7 +208,7 @@ class Job:
         scored = settings.scores or settings.decoding.n_best > 1
         kept = []
         best = -1
-        for i, (text, score) in enumerate(zip(texts, found.scores, strict=True)):
+        for i, (text, score) in enumerate(zip(texts, found.scores, strict=False)):
             if text is None:
                 continue
             best = i if best < 0 else best

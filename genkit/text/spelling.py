@@ -103,7 +103,7 @@ def case_of(text: str, language: str) -> Case:
     if len(words) < 1 or not words[0][0].isupper():
         return Case.USUAL
     # The German sharp s has hardly a capital.
-    if all(word.replace("ß", "SS").isupper() for word in words) and len("".join(words)) > 1:
+    if all(word.replace("ß", "").isupper() for word in words) and len("".join(words)) > 1:
         return Case.CAPITALS
     if language in _NO_TITLES or len(words) < 2:
         return Case.USUAL

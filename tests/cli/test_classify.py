@@ -210,7 +210,7 @@ class TestLabels:
         [
             (b"a\nb\n", 2, "names has 2 labels, colours tells 3 apart"),
             (b"a\n\nb\nc\n", 2, "names has a blank line between its labels"),
-            (b"", 2, "names has a blank line"),
+            (b"", 2, "names is empty"),
             (b"\xff", 2, "names is not UTF-8"),
             (None, 1, "names: No such file or directory"),
         ],
