@@ -24,7 +24,7 @@ TOP = 5
 BEAMS = 8
 """Joint fillings that are followed at a time, at least."""
 MOST_JOINT = 1024
-TWINS = 4
+DUPLICATES = 4
 """How many more tokens are looked at, for those that are spelled alike."""
 MOST_TOP = 1 << 20
 """More tokens than any vocabulary has."""
@@ -93,7 +93,7 @@ class Filler(Closing):
         parsed = self._parse(texts)
         queries = (q for text in parsed for q in self._fill_queries(text, list(wanted.values())))
         limit = top or TOP
-        found = self._masked.ask(queries, 1 if wanted else limit + TWINS)
+        found = self._masked.ask(queries, 1 if wanted else limit + DUPLICATES)
         results: list[Filling | InputError] = []
         for text in parsed:
             if not text.columns:
