@@ -27,8 +27,10 @@ HOLD = (
     "    {wait}"
 )
 SLEEP = HOLD.format(wait="import time; time.sleep(60)")
-IN_C = HOLD.format(wait="import ctypes; ctypes.PyDLL(None); ctypes.CDLL(None).sleep(60)")
-"""The main thread stands in a function of C, where no handler of Python's is run."""
+IN_C = HOLD.format(wait="import ctypes; c = ctypes.CDLL(None)\n    while True: c.sleep(60)")
+"""The main thread stands in a function of C, where no handler of Python's is run. A signal ends
+that function, so that it is called again.
+"""
 
 
 @pytest.fixture

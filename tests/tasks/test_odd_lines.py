@@ -93,4 +93,4 @@ def test_any_line_comes_back_from_a_model_that_copies(
 
 def folded(text: str) -> str:
     """A text without what may change: white space, capitals, characters for compatibility."""
-    return "".join(normalise(text).split()).lower()
+    return "".join(normalise(text).split()).casefold()
