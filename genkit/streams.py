@@ -27,7 +27,7 @@ from genkit.writing import atomic_file, is_stdout
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Streams", "atomic_file", "captured_output", "flush_c", "json_line", "printable"]
+__all__ = ["Streams", "captured_output", "flush_c", "json_line", "printable"]
 
 PROGRAM = "genkit"
 _capturing = RLock()

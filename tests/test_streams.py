@@ -16,7 +16,8 @@ import pytest
 from shell import TerminalOut, python
 
 from genkit.errors import InputError, UsageError
-from genkit.streams import Streams, atomic_file, captured_output, json_line, printable
+from genkit.streams import Streams, captured_output, json_line, printable
+from genkit.writing import atomic_file
 
 posix = pytest.mark.skipif(os.name != "posix", reason="files and descriptors of POSIX")
 
@@ -229,7 +230,7 @@ class TestAtomicFile:
         path = tmp_path / "out.txt"
         path.write_bytes(b"old")
         code = (
-            "import os, signal, sys, pathlib; from genkit.streams import atomic_file\n"
+            "import os, signal, sys, pathlib; from genkit.writing import atomic_file\n"
             "with atomic_file(pathlib.Path(sys.argv[1])) as file:\n"
             "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
         )

@@ -30,9 +30,9 @@ from genkit.grid import ANIMATIONS, encode_animation, grid, half_blocks, squares
 from genkit.images import Picture, encode
 from genkit.pixels import Pixels
 from genkit.provenance import Record, embed
-from genkit.streams import Streams, atomic_file
+from genkit.streams import Streams
 from genkit.targets import is_folder, kind_of
-from genkit.writing import is_stdout, is_there
+from genkit.writing import atomic_file, is_stdout, is_there
 
 __all__ = ["Gallery", "Target", "find_target"]
 

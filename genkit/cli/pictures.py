@@ -22,9 +22,9 @@ from genkit.cli.subject import working_on
 from genkit.errors import ExitCode, InputError, UsageError
 from genkit.files import PIPE, Source
 from genkit.provenance import Record, differences, embed, hash_of, read_record
-from genkit.streams import Streams, atomic_file
+from genkit.streams import Streams
 from genkit.targets import Job
-from genkit.writing import is_there
+from genkit.writing import atomic_file, is_there
 
 if TYPE_CHECKING:
     from genkit.images import Picture

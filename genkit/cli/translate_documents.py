@@ -17,7 +17,8 @@ from genkit.documents.formats import Format
 from genkit.documents.segment import Segment
 from genkit.documents.translating import Outcome, Translate, translate_segments
 from genkit.errors import ExitCode, InputError, UsageError
-from genkit.streams import Streams, atomic_file
+from genkit.streams import Streams
+from genkit.writing import atomic_file
 
 if TYPE_CHECKING:
     from genkit.documents.glossary import Glossary

@@ -111,14 +111,14 @@ class Job:
     # Units to tokens
 
     def _search(self, units: Iterable[Unit]) -> list[_Begun]:
-        """Begin to translate units, those that are looked after apart: of these, all hypotheses
-        are wanted, for the first may have lost what the second has.
+        """Begin to translate units. Greedily, those of which all hypotheses are wanted are searched
+        for apart, with scores that the others need not have.
         """
         plain: list[tuple[Unit, Sentence]] = []
         guarded: list[tuple[Unit, Sentence]] = []
         for unit, ids in self._encoded(list(units)):
             sentence = Sentence((*self._network.start, *ids), unit.prefix)
-            (guarded if unit.is_guarded or unit.is_rival else plain).append((unit, sentence))
+            (guarded if unit.wants_alternatives else plain).append((unit, sentence))
         begun = []
         decoding = self.settings.decoding
         every = replace(decoding, n_best=decoding.beam_size)
@@ -161,9 +161,7 @@ class Job:
         """Keep what was found for each unit; those whose spans are not all there are returned."""
         # Of a plain sentence the best one is enough, unless more were asked for.
         most = {
-            sentence: None
-            if unit.is_guarded or unit.is_rival or self.settings.decoding.n_best > 1
-            else 1
+            sentence: None if unit.wants_alternatives or self.settings.decoding.n_best > 1 else 1
             for unit, sentence in units
         }
         wanted = {s: result.hypotheses[: most[s]] for s, result in found.items()}

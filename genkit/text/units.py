@@ -65,6 +65,13 @@ class Unit:
         """Whether a translation can be refused, or has to be restored."""
         return self.rendered is not None
 
+    @property
+    def wants_alternatives(self) -> bool:
+        """Whether more than the best translation is looked at: it may have lost a span, or be less
+        likely than the rival's.
+        """
+        return self.is_guarded or self.is_rival
+
     def restore(
         self, translation: str, inner: Callable[[Unit], Sequence[str]] | None = None
     ) -> str | None:
